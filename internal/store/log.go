@@ -1,0 +1,239 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+const (
+	maxLog  = 8 << 20 // bytes after which a log is rotated
+	maxLine = 1 << 20
+)
+
+// A logFile is a log that is open for writing.
+type logFile struct {
+	file *os.File
+	size int64
+}
+
+func (l *logFile) close(noSync bool) error {
+	if l.file == nil {
+		return nil
+	}
+	var err error
+	if !noSync {
+		err = l.file.Sync()
+	}
+	err = errors.Join(err, l.file.Close())
+	l.file = nil
+	return err
+}
+
+// Append adds v as one line of JSON to log/NAME.ndjson; the name consists of a-z,
+// 0-9 and "-". When the file would exceed 8 MiB it becomes NAME.1.ndjson, in place
+// of the one before, and a new one is begun. A line is written at once, so that it
+// survives the end of the process, but it is not synced before Close.
+//
+// When Append fails nothing of the line stays in the log.
+func (s *Store) Append(log string, v any) error {
+	if !isLogName(log) {
+		return fmt.Errorf("log %q: a name consists of a-z, 0-9 and '-'", log)
+	}
+	line, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("log %s: %w", log, err)
+	}
+	if len(line) >= maxLine {
+		return fmt.Errorf("log %s: the entry has %d bytes; the limit is %d", log, len(line), maxLine)
+	}
+	line = append(line, '\n')
+	s.logMu.Lock()
+	defer s.logMu.Unlock()
+	if err := s.writable(); err != nil {
+		return err
+	}
+	l, err := s.openLog(log, int64(len(line)))
+	if err != nil {
+		return err
+	}
+	name := logName(log, false)
+	err = s.disk.step("write", name, func() error {
+		_, err := l.file.Write(line)
+		return err
+	})
+	if err != nil {
+		l.file.Truncate(l.size)
+		return err
+	}
+	l.size += int64(len(line))
+	return nil
+}
+
+// openLog returns the log with room for more bytes. s.logMu is held.
+func (s *Store) openLog(log string, more int64) (*logFile, error) {
+	l, name := s.logs[log], logName(log, false)
+	if l == nil {
+		l = &logFile{}
+		s.logs[log] = l
+	}
+	if l.file == nil {
+		if err := s.startLog(l, name); err != nil {
+			return nil, err
+		}
+	}
+	if l.size == 0 || l.size+more <= maxLog {
+		return l, nil
+	}
+	if err := l.close(s.disk.noSync); err != nil {
+		return nil, failed("write", s.disk.name(name), err)
+	}
+	err := s.disk.step("rename", name, func() error {
+		return patiently(func() error { return s.disk.root.Rename(name, logName(log, true)) })
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l, s.startLog(l, name)
+}
+
+// startLog opens a log for appending and ends a line that a crash has torn.
+func (s *Store) startLog(l *logFile, name string) error {
+	if err := s.disk.regular(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := s.disk.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND|nonblock, 0o644)
+	if err != nil {
+		return failed("write", s.disk.name(name), err)
+	}
+	size, err := f.Seek(0, io.SeekEnd)
+	if err == nil && size > 0 {
+		last := make([]byte, 1)
+		if _, err = f.ReadAt(last, size-1); err == nil && last[0] != '\n' {
+			_, err = f.Write([]byte("\n"))
+			size++
+		}
+	}
+	if err != nil {
+		f.Close()
+		return failed("write", s.disk.name(name), err)
+	}
+	l.file, l.size = f, size
+	return nil
+}
+
+// Tail calls into with the last n entries of a log, oldest first; n below 1 means
+// all that is kept. Lines that are no JSON, such as one torn by a crash, are left
+// out. A log that does not exist is empty. An error of into ends the call and is
+// returned.
+func (s *Store) Tail(log string, n int, into func(json.RawMessage) error) error {
+	if !isLogName(log) {
+		return fmt.Errorf("log %q: a name consists of a-z, 0-9 and '-'", log)
+	}
+	newer, older, err := s.tail(log, n)
+	if err != nil {
+		return err
+	}
+	for _, line := range append(older, newer...) {
+		if err := into(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) tail(log string, n int) (newer, older []json.RawMessage, err error) {
+	s.logMu.Lock()
+	defer s.logMu.Unlock()
+	if s.closed {
+		return nil, nil, ErrClosed
+	}
+	if newer, err = s.lastLines(logName(log, false), n); err != nil {
+		return nil, nil, err
+	}
+	if n > 0 {
+		if n -= len(newer); n == 0 {
+			return newer, nil, nil
+		}
+	}
+	older, err = s.lastLines(logName(log, true), n)
+	return newer, older, err
+}
+
+// lastLines returns the last n valid lines of a file, or all for n < 1. It reads
+// from the end, twice as much each time until that is enough.
+func (s *Store) lastLines(name string, n int) ([]json.RawMessage, error) {
+	err := s.disk.regular(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.disk.root.OpenFile(name, os.O_RDONLY|nonblock, 0)
+	if err != nil {
+		return nil, failed("read", s.disk.name(name), err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, failed("read", s.disk.name(name), err)
+	}
+	size := min(info.Size(), maxLog+maxLine)
+	for want := min(size, 64<<10); ; want = min(size, 2*want) {
+		data := make([]byte, want)
+		got, err := f.ReadAt(data, info.Size()-want)
+		if err != nil && err != io.EOF {
+			return nil, failed("read", s.disk.name(name), err)
+		}
+		lines := parseLines(data[:got], want == info.Size())
+		if n > 0 && len(lines) >= n {
+			return lines[len(lines)-n:], nil
+		}
+		if want == size {
+			return lines, nil
+		}
+	}
+}
+
+// parseLines returns the lines of data that end in a newline and are JSON. The
+// first is left out unless data begins at the start of a line.
+func parseLines(data []byte, whole bool) []json.RawMessage {
+	if !whole {
+		_, data, _ = bytes.Cut(data, []byte("\n"))
+	}
+	var out []json.RawMessage
+	for {
+		line, rest, ok := bytes.Cut(data, []byte("\n"))
+		if !ok {
+			return out
+		}
+		if len(line) > 0 && json.Valid(line) {
+			out = append(out, line)
+		}
+		data = rest
+	}
+}
+
+func logName(log string, old bool) string {
+	if old {
+		return "log/" + log + ".1.ndjson"
+	}
+	return "log/" + log + ".ndjson"
+}
+
+func isLogName(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return true
+}
