@@ -1,0 +1,318 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/theseus-run/theseus/app/manifest"
+	"github.com/theseus-run/theseus/internal/store"
+	"github.com/theseus-run/theseus/internal/tree"
+)
+
+// loggedUpdate is a line of the update log.
+type loggedUpdate struct {
+	Update
+	Disk string `json:"disk,omitempty"` // of a rollback: the digest of the disk it turned away from
+}
+
+// updater carries one update from its trigger to its outcome. Who holds
+// App.updating owns it.
+type updater struct {
+	app   *App
+	u     Update
+	phase time.Time
+}
+
+// begin opens the record of an update.
+func (a *App) begin(c Change, digest string) *updater {
+	now := time.Now()
+	up := &updater{app: a, phase: now, u: Update{
+		ID: "u" + strconv.FormatInt(now.UnixMicro(), 36), Trigger: c.Trigger, Message: c.Message,
+		State: StateReceived, Digest: digest, Started: now, From: a.liveNumber(),
+	}}
+	up.publish()
+	return up
+}
+
+// enter moves the update to its next state.
+func (up *updater) enter(s State) {
+	up.u.State = s
+	up.publish()
+}
+
+// publish shows the update as it stands.
+func (up *updater) publish() {
+	u := up.snapshot()
+	a := up.app
+	a.mu.Lock()
+	a.current = &u
+	a.mu.Unlock()
+}
+
+func (up *updater) snapshot() Update {
+	u := up.u
+	u.Problems, u.Warnings, u.Phases = slices.Clone(u.Problems), slices.Clone(u.Warnings), slices.Clone(u.Phases)
+	return u
+}
+
+// timed closes the phase that ran until now.
+func (up *updater) timed(name string) {
+	now := time.Now()
+	up.u.Phases = append(up.u.Phases, Phase{Name: name, Duration: now.Sub(up.phase)})
+	up.phase = now
+}
+
+// end closes the update and tells everyone.
+func (up *updater) end(o Outcome) Update {
+	a := up.app
+	up.u.State, up.u.Outcome, up.u.Ended = StateIdle, o, time.Now()
+	if o == OutcomeLive || o == OutcomeRolledBack {
+		up.u.State = StateActive
+	}
+	u := up.snapshot()
+	a.mu.Lock()
+	a.current, a.last = nil, &u
+	if o != OutcomeNoop {
+		if len(a.updates) >= keptUpdates {
+			a.updates = slices.Delete(a.updates, 0, keptUpdates/10)
+		}
+		a.updates = append(a.updates, u)
+	}
+	a.mu.Unlock()
+	up.tell(u)
+	return u
+}
+
+func (up *updater) tell(u Update) {
+	a := up.app
+	attrs := []any{slog.String("update", u.ID), slog.String("trigger", u.Trigger), slog.Int("generation", a.liveNumber()), slog.Duration("took", u.Ended.Sub(u.Started))}
+	for _, p := range u.Warnings {
+		a.log.Warn(p.String(), "update", u.ID, "generation", a.liveNumber(), "hint", p.Hint)
+	}
+	for _, p := range u.Phases {
+		attrs = append(attrs, slog.Duration(p.Name, p.Duration))
+	}
+	level, message := slog.LevelInfo, ""
+	switch u.Outcome {
+	case OutcomeLive:
+		message = fmt.Sprintf("gen %d live", u.Generation)
+	case OutcomeRolledBack:
+		message = fmt.Sprintf("gen %d live again, rolled back from gen %d", u.Generation, u.From)
+	case OutcomeRefused:
+		level, message = slog.LevelError, "update refused"
+		if len(u.Problems) > 0 {
+			message += ": " + u.Problems[0].String()
+			attrs = append(attrs, slog.Int("problems", len(u.Problems)))
+			if hint := u.Problems[0].Hint; hint != "" {
+				attrs = append(attrs, slog.String("hint", hint))
+			}
+		}
+	case OutcomeNoop:
+		message = fmt.Sprintf("nothing to do: gen %d is live already", u.Generation)
+	}
+	if a.opt.Observer != nil {
+		a.opt.Observer.Updated(u)
+	}
+	if u.Outcome != OutcomeNoop {
+		a.mu.Lock()
+		line := loggedUpdate{Update: u, Disk: a.heldDisk}
+		a.mu.Unlock()
+		if err := a.store.Append("updates", line); err != nil {
+			a.log.Warn("update log not written", "update", u.ID, "error", err)
+		}
+	}
+	a.log.Log(context.Background(), level, message, attrs...)
+	lv := ""
+	if level == slog.LevelError {
+		lv = "error"
+	}
+	a.events.Publish(Event{Type: "update", Level: lv, Message: message, Generation: u.Generation, Update: u.ID, Data: u})
+}
+
+// refuse ends the update with its problems; what served serves on.
+func (up *updater) refuse(problems []Problem) (Update, error) {
+	up.u.Problems = problems
+	first := "refused"
+	if len(problems) > 0 {
+		first = problems[0].String()
+	}
+	up.app.setStaged(up.u.Digest, first, problems)
+	u := up.end(OutcomeRefused)
+	return u, &RefusedError{Update: u}
+}
+
+// apply makes t the live generation unless a gate refuses it. App.updating is held.
+func (a *App) apply(ctx context.Context, c Change, t *tree.Tree) (Update, error) {
+	up := a.begin(c, t.Digest())
+	if old := a.live.Load(); old != nil && old.tree.Digest() == t.Digest() && c.Trigger != "start" {
+		up.u.Generation = old.number
+		a.setStaged(t.Digest(), "", nil)
+		return up.end(OutcomeNoop), nil
+	}
+	if c.Trigger != "start" {
+		a.noticed(t.Digest(), "changed on disk, being applied")
+	}
+	rec := a.resumed(c, t)
+	g, problems := up.stage(ctx, t, rec)
+	if problems != nil {
+		return up.refuse(problems)
+	}
+	if ctx.Err() != nil {
+		g.retire()
+		return up.refuse([]Problem{{Kind: "interrupted", Message: "the update was interrupted: " + context.Cause(ctx).Error()}})
+	}
+	if rec == nil { // else it is stored already
+		if err := up.save(g); err != nil {
+			g.retire()
+			return up.refuse([]Problem{{Kind: "store", Message: "the new generation could not be stored: " + err.Error(),
+				Hint: "free space in or fix the permissions of " + a.opt.StateDir + ", then run `theseus reload`"}})
+		}
+	}
+	a.keep(g)
+	up.swap(g)
+	a.mu.Lock()
+	a.heldDisk = ""
+	a.mu.Unlock()
+	a.setStaged(t.Digest(), "", nil)
+	up.u.Generation = g.number
+	return up.end(OutcomeLive), nil
+}
+
+// stage builds t and runs its tests. The generation it returns serves nothing
+// yet. A nil rec makes a new one.
+func (up *updater) stage(ctx context.Context, t *tree.Tree, rec *record) (*Generation, []Problem) {
+	a := up.app
+	up.enter(StatePreparing)
+	number := a.store.Next()
+	if rec != nil {
+		number = rec.snapshot().Number
+	}
+	im, problems := build(ctx, a.builderFor(t, number))
+	up.timed("compile")
+	if problems != nil {
+		return nil, problems
+	}
+	if rec == nil {
+		rec = &record{header: headerOf(number), info: GenerationInfo{
+			Number: number, Digest: t.Digest(), Created: time.Now(), Update: up.u.ID, Trigger: up.u.Trigger, Message: up.u.Message,
+			Files: t.Len(), Units: len(im.units), Carried: im.carried,
+		}}
+	}
+	g, err := a.newGeneration(im, rec, a.env)
+	if err != nil {
+		return nil, problemsOf("manifest", err)
+	}
+	up.u.Warnings = im.warnings
+	if old := a.live.Load(); old != nil && (old.manifest.Listen != im.manifest.Listen || old.manifest.Admin != im.manifest.Admin) {
+		line, column := im.manifest.At("listen")
+		up.u.Warnings = append(up.u.Warnings, Problem{Kind: "manifest", File: manifest.File, Line: line, Column: column,
+			Message: "listen and admin take effect at the next start", Hint: "all else is live"})
+	}
+	up.u.Tests, problems = g.runTests(ctx)
+	rec.set(func(i *GenerationInfo) { i.Tests = up.u.Tests })
+	up.timed("test")
+	if problems != nil {
+		g.retire()
+		return nil, problems
+	}
+	return g, nil
+}
+
+// builderFor prepares a build of t that carries units over from what is live.
+func (a *App) builderFor(t *tree.Tree, number int) builder {
+	b := builder{engines: a.opt.Engines, tree: t, number: number, env: a.opt.Env}
+	if g := a.live.Load(); g != nil {
+		b.prev = g.image
+		_, b.mapped = g.tree.File(manifest.File)
+		return b
+	}
+	if current, err := a.store.Current(); err == nil && current > 0 {
+		if r, err := a.store.Record(current); err == nil {
+			b.mapped = slices.ContainsFunc(r.Files, func(e store.Entry) bool { return e.Path == manifest.File })
+		}
+	}
+	return b
+}
+
+// save writes the generation to the store before it serves.
+func (up *updater) save(g *Generation) error {
+	up.enter(StateSyncing)
+	i := g.record.snapshot()
+	err := up.app.store.Save(store.Record{
+		Number: i.Number, Digest: i.Digest, Created: i.Created, Update: i.Update, Trigger: i.Trigger, Message: i.Message,
+		Units: i.Units, Carried: i.Carried, Tests: i.Tests,
+	}, g.tree)
+	up.timed("store")
+	return err
+}
+
+// swap makes g the generation that new requests begin in. From the pointer
+// store on it is live; everything after is bookkeeping.
+func (up *updater) swap(g *Generation) {
+	a := up.app
+	up.enter(StateSwapping)
+	g.record.set(func(i *GenerationInfo) { i.State = GenLive })
+	start := time.Now()
+	old := a.live.Swap(g)
+	took := time.Since(start)
+	a.swapNanos.add(took)
+	up.phase = start
+	up.timed("switch")
+	if err := a.store.SetCurrent(g.number); err != nil {
+		up.u.Warnings = append(up.u.Warnings, Problem{Kind: "store", Message: "which generation is live could not be noted on disk: " + err.Error(),
+			Hint: "a restart would go on with another one; make room in " + a.opt.StateDir + " and apply again"})
+	}
+	if err := a.sched.Apply(g.jobList()); err != nil { // the manifest has been checked by the same rules
+		a.log.Error("the jobs of the new generation are not scheduled", "update", up.u.ID, "generation", g.number, "error", err)
+	}
+	a.events.Publish(Event{Type: "generation", Message: "live", Generation: g.number, Update: g.update, Data: g.record.snapshot()})
+	if old != nil {
+		a.streams.followAll()
+		old.retire()
+	}
+}
+
+// keep remembers the generation's image for rollback and drops those beyond
+// the manifest's rollout.keep.
+func (a *App) keep(g *Generation) {
+	g.image.hold()
+	a.mu.Lock()
+	var dropped []*image
+	if _, again := a.records[g.number]; !again {
+		a.order = append(a.order, g.number)
+	} else if im := a.images[g.number]; im != nil {
+		dropped = append(dropped, im)
+	}
+	a.records[g.number] = g.record
+	a.images[g.number] = g.image
+	live := a.liveNumber()
+	for i, over := 0, len(a.order)-g.manifest.Rollout.Keep; over > 0 && i < len(a.order); {
+		n := a.order[i]
+		if n == g.number || n == live {
+			i++
+			continue
+		}
+		over--
+		if im := a.images[n]; im != nil {
+			dropped = append(dropped, im)
+			delete(a.images, n)
+		}
+		if a.records[n].open.Load() > 0 { // it drains: shown until it has
+			i++
+			continue
+		}
+		delete(a.records, n)
+		a.order = slices.Delete(a.order, i, i+1)
+	}
+	a.mu.Unlock()
+	for _, im := range dropped {
+		im.drop()
+	}
+	if err := a.store.Prune(g.manifest.Rollout.Keep, g.number, live); err != nil {
+		a.log.Warn("old generations not pruned", "error", err)
+	}
+}
