@@ -1,0 +1,41 @@
+// The last refused update: what is wrong, where, and what to do.
+
+import { now } from "./api.js";
+import { View, announce, gen, h, panel } from "./dom.js";
+import { ago, plural, time } from "./format.js";
+
+class Problems extends View {
+	topics = ["status", "updates"];
+
+	build() {
+		this.hidden = true;
+	}
+
+	draw() {
+		const { staged, live } = this.store.status ?? {};
+		const past = this.store.updates.find((u) => u.outcome === "refused");
+		const current = staged?.problems?.length > 0, problems = current ? staged.problems : past?.problems ?? [];
+		const shown = JSON.stringify([problems, current, past?.id, live?.number]);
+		if (shown === this.shown) return;
+		this.shown = shown;
+		this.hidden = !problems.length;
+		if (this.hidden) return;
+		const first = problems[0].message, rest = problems.length - 8;
+		const list = h("ol", { class: "problems" }, problems.slice(0, 8).map(problem), rest > 0 && h("li", null, `and ${rest} more`));
+		if (current) {
+			const el = panel("The disk is refused", [gen(live?.number ?? 0), ` serves on · ${plural(problems.length, "problem")}`], list);
+			el.classList.add("refused");
+			this.replaceChildren(el);
+			announce(`The disk is refused: ${first}`);
+		} else {
+			this.replaceChildren(h("details", { class: "panel past" }, h("summary", null, h("h2", null, "Last refused update"), h("span", { class: "aside" }, `${ago(time(past.ended), now())} · ${first}`)), list));
+		}
+	}
+}
+
+const problem = (p) => h("li", null,
+	h("p", null, h("span", { class: "tag" }, p.kind), p.file && h("code", null, [p.file, p.line, p.column].filter(Boolean).join(":")), h("b", null, p.message)),
+	p.frame && h("pre", { class: "frame", tabindex: 0 }, p.frame.trimEnd().split("\n").map((l) => h("span", { class: l[0] === ">" ? "here" : /^ +\| +\^/.test(l) ? "caret" : null }, l, "\n"))),
+	p.hint && h("p", { class: "hint" }, h("b", null, "hint"), p.hint));
+
+customElements.define("theseus-problems", Problems);
