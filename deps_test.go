@@ -1,0 +1,136 @@
+package theseus_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/theseus-run/theseus"
+
+// edges says which packages of this module each package may import; what is
+// not listed may import none. "*" allows all. The table is the one of
+// ARCHITECTURE.md: change both.
+var edges = map[string][]string{
+	".":                       {"app", "internal/engines"},
+	"admin":                   {"admin/v1", "admin/v1/adminv1connect", "app"},
+	"admin/v1/adminv1connect": {"admin/v1"},
+	"app": {"app/manifest", "script", "script/workflow", "internal/codeframe", "internal/expr", "internal/kv", "internal/schedule",
+		"internal/schema", "internal/spell", "internal/store", "internal/topic", "internal/tree", "internal/watch", "internal/yamldoc"},
+	"app/manifest":      {"script", "internal/codeframe", "internal/schedule", "internal/schema", "internal/spell", "internal/yamldoc"},
+	"bench":             {"*"},
+	"cmd/theseus":       {"internal/cli"},
+	"internal/cli":      {"*"},
+	"internal/demo":     {"app", "examples", "internal/instance", "internal/load"},
+	"internal/engines":  {"script", "script/js", "script/workflow"},
+	"internal/evalunit": {"sandbox", "script"},
+	"internal/expr":     {"script", "internal/spell"},
+	"internal/instance": {"admin", "admin/console", "app", "app/manifest", "internal/engines", "observe", "script/workflow"},
+	"internal/schema":   {"script", "internal/yamldoc"},
+	"internal/store":    {"internal/tree"},
+	"internal/watch":    {"internal/tree"},
+	"internal/yamldoc":  {"script", "internal/spell"},
+	"observe":           {"app", "script"},
+	"script":            {"internal/codeframe"},
+	"script/js":         {"script"},
+	"script/workflow":   {"script", "internal/expr", "internal/schema", "internal/yamldoc"},
+}
+
+// keptOut names modules that must not come along with a package, however
+// indirectly: who imports the library does not pay for the program.
+var keptOut = map[string][]string{
+	".":         {"github.com/spf13/cobra", "github.com/prometheus", "connectrpc.com", "google.golang.org", "github.com/chromedp"},
+	"app":       {"github.com/spf13/cobra", "github.com/prometheus", "connectrpc.com", "google.golang.org", "modernc.org"},
+	"script":    {"github.com/", "modernc.org", "golang.org/x"},
+	"script/js": {"github.com/goccy", "github.com/expr-lang"},
+	"sandbox":   {"github.com/"},
+	"observe":   {"github.com/spf13/cobra", "connectrpc.com"},
+}
+
+type pkg struct {
+	ImportPath string
+	Doc        string
+	Imports    []string
+	Deps       []string
+	GoFiles    []string
+}
+
+func packages(t *testing.T) map[string]pkg {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Doc,Imports,Deps,GoFiles", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	all := map[string]pkg{}
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all[local(p.ImportPath)] = p
+	}
+}
+
+// local is a package's path inside the module, "." for the root.
+func local(path string) string {
+	if path == module {
+		return "."
+	}
+	return strings.TrimPrefix(path, module+"/")
+}
+
+func ours(path string) bool { return path == module || strings.HasPrefix(path, module+"/") }
+
+func TestImportEdges(t *testing.T) {
+	all := packages(t)
+	if len(all) < 20 {
+		t.Fatalf("go list found %d packages", len(all))
+	}
+	for name, p := range all {
+		allowed := edges[name]
+		if slices.Contains(allowed, "*") {
+			continue
+		}
+		for _, i := range p.Imports {
+			if ours(i) && !slices.Contains(allowed, local(i)) {
+				t.Errorf("%s must not import %s: see the rooms in ARCHITECTURE.md", name, local(i))
+			}
+		}
+	}
+	for name := range edges {
+		if _, ok := all[name]; !ok {
+			t.Errorf("the table names %s, which does not exist", name)
+		}
+	}
+}
+
+func TestDependenciesKeptOut(t *testing.T) {
+	all := packages(t)
+	for name, out := range keptOut {
+		for _, dep := range all[name].Deps {
+			if ours(dep) {
+				continue
+			}
+			for _, prefix := range out {
+				if strings.HasPrefix(dep, prefix) {
+					t.Errorf("%s drags in %s", name, dep)
+				}
+			}
+		}
+	}
+}
+
+func TestPackageDocs(t *testing.T) {
+	for name, p := range packages(t) {
+		if len(p.GoFiles) > 0 && p.Doc == "" && name != "admin/v1/adminv1connect" { // generated
+			t.Errorf("%s has no package comment", name)
+		}
+	}
+}

@@ -1,0 +1,1 @@
+export default (req) => ({ hello: req.query.name ?? "world" });

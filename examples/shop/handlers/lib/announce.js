@@ -1,0 +1,4 @@
+// Tell the live feed.
+export default ({ order, lines, total }) => {
+  emit("orders", { id: order, total, items: lines.map(({ id, qty }) => ({ id, qty })) });
+};

@@ -1,0 +1,95 @@
+// Package cli is the command line of theseus: flags, output and exit statuses.
+// The work is done by the packages it wires together.
+package cli
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// Build is what the program knows about itself.
+type Build struct {
+	Version string
+	Commit  string
+	Time    string
+}
+
+// env is what commands share.
+type env struct {
+	build       Build
+	in          io.Reader
+	out, errOut io.Writer
+}
+
+// Main runs the command line args and returns the exit status.
+func Main(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, build Build) int {
+	e := &env{build: build, in: in, out: out, errOut: errOut}
+	root := newRoot(e)
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	return report(errOut, root.ExecuteContext(ctx))
+}
+
+func newRoot(e *env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "theseus",
+		Short: "Replace any plank of a running service while it sails",
+		Long: `Theseus runs an app directory — handlers, workflows, jobs, middleware and
+configuration — and swaps whole generations of it while it serves. A change
+that is wrong is refused; a change that was a mistake is undone in one step.
+
+Start with:  theseus demo
+Then:        theseus new shop && theseus run shop
+
+Exit statuses:
+   0  done
+   1  failed in a way that has no status of its own
+   2  wrong command, flag or argument
+   3  a check or a test refused the app
+   4  no such generation
+   5  another generation is live than --expect says
+   8  no answer within --timeout
+  10  plan --detailed-exitcode: there is something to apply
+  69  no running instance answers
+ 130  interrupted
+eval has others; see its help.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       e.build.Version,
+	}
+	root.SetFlagErrorFunc(flagError)
+	root.AddGroup(&cobra.Group{ID: "build", Title: "Build:"}, &cobra.Group{ID: "release", Title: "Release:"},
+		&cobra.Group{ID: "observe", Title: "Observe:"}, &cobra.Group{ID: "operate", Title: "Operate:"})
+	add := func(group string, cmds ...*cobra.Command) {
+		for _, c := range cmds {
+			c.GroupID = group
+			if c.Args != nil {
+				c.Args = usage(c.Args)
+			}
+			root.AddCommand(c)
+		}
+	}
+	add("build", newNew(e), newRun(e), newCheck(e), newEval(e), newSchema(e))
+	add("release", newPlan(e), newReload(e), newRollback(e), newHistory(e))
+	add("observe", newStatus(e), newLogs(e))
+	add("operate", newDemo(e), newVersion(e))
+	root.AddCommand(newEvalChild(e))
+	root.SetCompletionCommandGroupID("operate")
+	root.SetHelpCommandGroupID("operate")
+	root.Args = noCommand
+	root.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	strict(root)
+	return root
+}
+
+// dirArg returns the app directory of a command: its first argument or ".".
+func dirArg(args []string) string {
+	if len(args) > 0 {
+		return args[0]
+	}
+	return "."
+}
