@@ -201,7 +201,7 @@ func waitFreed(t testing.TB, a *app.App) {
 	t.Helper()
 	sub := a.Events().Subscribe(0)
 	defer sub.Close()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		open := 0
 		for _, g := range a.Generations() {
@@ -252,7 +252,7 @@ func TestRequestEndsInItsGeneration(t *testing.T) {
 // waitFor polls until cond holds.
 func waitFor(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !cond() {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited too long for %s", what)

@@ -106,7 +106,7 @@ func run(t *testing.T, spec Spec) Result {
 
 func gone(t *testing.T, pid int) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); Alive(pid); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); Alive(pid); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("process %d is alive", pid)
 		}

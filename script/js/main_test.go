@@ -87,9 +87,9 @@ func failure(t *testing.T, u *Unit, host script.Host, args ...script.Value) *scr
 // eventually polls until ok or thirty seconds have passed.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(3 * time.Minute); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within 30 s: %s", what)
+			t.Fatalf("not within 3 min: %s", what)
 		}
 	}
 }
