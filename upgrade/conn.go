@@ -1,0 +1,294 @@
+package upgrade
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A conn is a connection that a [Listener] accepted. It knows at any time
+// whether net/http waits on it for a request of which nothing has been read: only
+// then can another process go on with it.
+//
+// That knowledge takes two facts. The server says when a request has ended
+// (http.StateIdle). But bytes of the next one may be in its buffer by then; so
+// the wait counts only when the read asks for as many bytes as the buffer has
+// room for, which idleReadSize finds out.
+type conn struct {
+	net.Conn
+	l    *Listener
+	once sync.Once
+
+	mu       sync.Mutex
+	plain    bool      // net/http serves it as HTTP/1 without TLS
+	multi    bool      // it carries HTTP/2
+	preface  int       // bytes seen that begin HTTP/2's connection preface
+	phase    phase     //
+	size     int       // bytes that the blocked read asked for; 0 if none is
+	leaving  bool      // to be moved when it is idle
+	staying  bool      // it cannot move: its next answer says so
+	moved    bool      // it is another process's
+	deadline time.Time // of reads, as net/http set it
+}
+
+// A phase is where a connection is in the life that net/http gives it.
+type phase uint8
+
+const (
+	fresh    phase = iota // nothing was ever read
+	active                // a request is read, or answered
+	idle                  // between requests
+	hijacked              // no longer the server's
+)
+
+var (
+	_ io.ReaderFrom = (*conn)(nil)
+	_ syscall.Conn  = (*conn)(nil)
+)
+
+// errMoved ends net/http's wait on a connection that another process serves now.
+// It is a time-out, since on that the server closes its end without an answer.
+var errMoved = &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
+
+// unwrapConn returns the conn below c, and whether there is TLS above it.
+func unwrapConn(c net.Conn) (_ *conn, secure bool) {
+	if t, ok := c.(*tls.Conn); ok {
+		own, _ := t.NetConn().(*conn)
+		return own, true
+	}
+	own, _ := c.(*conn)
+	return own, false
+}
+
+// Read reads, or moves the connection to the successor when it is idle and the
+// process drains.
+func (c *conn) Read(p []byte) (int, error) {
+	for {
+		if c.gone() {
+			return 0, errMoved
+		}
+		if c.beginRead(len(p)) {
+			if c.settle(c.l.u.moveIdle(c)) {
+				return 0, errMoved
+			}
+			continue
+		}
+		n, err := c.Conn.Read(p)
+		if c.endRead(p[:n], err) {
+			continue // the wait was broken off: leave
+		}
+		return n, err
+	}
+}
+
+// beginRead notes that a read of size bytes begins and reports whether the
+// connection is to be moved instead.
+func (c *conn) beginRead(size int) (leave bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.leaving && c.movable(size) {
+		return true
+	}
+	c.size = size
+	return false
+}
+
+// gone reports whether the connection is another process's by now. The server may
+// use it a moment longer.
+func (c *conn) gone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.moved
+}
+
+// Write writes, unless the connection has moved.
+func (c *conn) Write(p []byte) (int, error) {
+	if c.gone() {
+		return 0, net.ErrClosed
+	}
+	return c.Conn.Write(p)
+}
+
+// settle notes whether the connection has moved.
+func (c *conn) settle(moved bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.moved, c.staying = moved, !moved
+	return moved
+}
+
+// movable reports whether nothing has been read of the request that a read of
+// size bytes waits for.
+func (c *conn) movable(size int) bool {
+	if !c.plain || c.staying || size == 0 {
+		return false
+	}
+	return c.phase == fresh || c.phase == idle && size == c.l.u.idleRead
+}
+
+// endRead notes what a read brought and reports whether it was broken off only
+// because the connection is to be moved.
+func (c *conn) endRead(got []byte, err error) (again bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	broken := c.leaving && c.movable(c.size)
+	c.size = 0
+	if len(got) > 0 {
+		c.sniff(got)
+		if c.phase != hijacked {
+			c.phase = active
+		}
+	}
+	if !broken {
+		return false
+	}
+	_ = c.Conn.SetReadDeadline(c.deadline) // leave had put it into the past
+	return len(got) == 0 && errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// http2Preface is how an HTTP/2 connection begins; no HTTP/1 method is PRI
+// (RFC 9113, 3.4 and 11.6).
+const http2Preface = "PRI"
+
+// sniff recognizes HTTP/2 without TLS, whose connections cannot move.
+func (c *conn) sniff(got []byte) {
+	for _, b := range got {
+		if c.preface < 0 || c.preface == len(http2Preface) {
+			return
+		}
+		if b != http2Preface[c.preface] {
+			c.preface = -1
+			return
+		}
+		if c.preface++; c.preface == len(http2Preface) {
+			c.plain, c.multi = false, true
+		}
+	}
+}
+
+// secured notes what TLS negotiated.
+func (c *conn) secured(http2 bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.multi = http2
+}
+
+// http1 reports whether the server may read another HTTP/1 request from it.
+func (c *conn) http1() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.multi && c.phase != hijacked
+}
+
+// serving notes a state that net/http reports for the connection.
+func (c *conn) serving(s http.ConnState, secure bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch s {
+	case http.StateNew:
+		c.plain = !secure
+	case http.StateActive:
+		c.phase = active
+	case http.StateIdle:
+		c.phase = idle
+	case http.StateHijacked:
+		c.phase, c.plain = hijacked, false
+	}
+}
+
+// leave asks the connection to move as soon as it is idle, which may be now.
+func (c *conn) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaving = true
+	if c.movable(c.size) {
+		_ = c.Conn.SetReadDeadline(past)
+	}
+}
+
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
+
+// told reports whether an answer on the connection must say that it is the last.
+func (c *conn) told() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.leaving && (c.staying || !c.plain)
+}
+
+// kind names what the connection is used for, in the status.
+func (c *conn) kind() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.phase == hijacked:
+		return "hijacked"
+	case c.multi:
+		return "http2"
+	case c.phase == active:
+		return "active"
+	}
+	return "idle"
+}
+
+// SetReadDeadline keeps the deadline of net/http apart from the one that leave
+// sets.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.deadline = t
+	if c.leaving && c.movable(c.size) {
+		return nil
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// SetDeadline sets both deadlines.
+func (c *conn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.Conn.SetWriteDeadline(t))
+}
+
+// Close closes this process's descriptor. A connection that was handed over goes
+// on elsewhere.
+func (c *conn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() { c.l.forget(c) })
+	return err
+}
+
+// ReadFrom lets the system copy files and sockets to the connection.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	if c.gone() {
+		return 0, net.ErrClosed
+	}
+	return io.Copy(c.Conn, r)
+}
+
+// CloseWrite sends the end of the stream; net/http does so before it closes a
+// connection of which it has not read all.
+func (c *conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok && !c.gone() {
+		return w.CloseWrite()
+	}
+	return nil
+}
+
+// NetConn returns the connection of package net, for socket options.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
+// SyscallConn gives access to the descriptor.
+func (c *conn) SyscallConn() (syscall.RawConn, error) { return rawConn(c.Conn) }
+
+// rawConn returns the descriptor of v, which stays v's.
+func rawConn(v any) (syscall.RawConn, error) {
+	if s, ok := v.(syscall.Conn); ok {
+		return s.SyscallConn()
+	}
+	return nil, &net.OpError{Op: "raw", Err: errors.ErrUnsupported}
+}

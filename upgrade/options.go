@@ -1,0 +1,119 @@
+package upgrade
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"os"
+	"time"
+)
+
+// Options configure an [Upgrader]. The zero value is ready to use.
+type Options struct {
+	// Path is the program that an upgrade starts. Empty means the file that this
+	// process was started from, looked up anew each time, so that a symbolic link
+	// may be switched and a file replaced.
+	Path string
+
+	// Args are the successor's arguments without its name. Nil means those of this
+	// process.
+	Args []string
+
+	// Env is added to the environment of this process for the successor.
+	Env []string
+
+	// CheckArgs, when not empty, are arguments with which the new program is run
+	// to its end before it is started as successor, for instance the real ones and
+	// --upgrade-check. Any exit status but 0 refuses it.
+	CheckArgs []string
+
+	// CheckTimeout limits that run. Zero means 30 seconds.
+	CheckTimeout time.Duration
+
+	// PIDFile names a file that holds the decimal process ID of the process that
+	// serves. A successor writes it when it has proved itself. Empty means none.
+	PIDFile string
+
+	// ReadyTimeout limits the time from the start of a successor until it serves.
+	// Zero means 30 seconds.
+	ReadyTimeout time.Duration
+
+	// Probation is how long the old process stands by, with its sockets and
+	// memory, while the new one serves. Zero means 2 seconds; a negative value
+	// means none.
+	Probation time.Duration
+
+	// Heartbeat is how often a process on probation tells that it is well; after
+	// three that are missing it is taken for dead. Zero means 500 ms; the least
+	// is 10 ms. Both processes must agree on it.
+	Heartbeat time.Duration
+
+	// Health is asked at each heartbeat of the probation. Three errors in
+	// succession end it. Nil means healthy.
+	Health func(context.Context) error
+
+	// MaxErrorRate is the share of answers with a status of 500 or above at which
+	// a probation ends, from 0 to 1, once 20 requests were answered. Zero means
+	// 0.5; a negative value means that answers are not looked at.
+	MaxErrorRate float64
+
+	// MaxMemory is the resident memory, in bytes, at which a probation ends. Zero
+	// means 512 MiB more than four times what this process has; a negative value
+	// means without limit. It is measured on Linux only.
+	MaxMemory int64
+
+	// IdleGrace is how long a connection that cannot move may stay idle while the
+	// process drains before it is closed. Zero means 10 seconds. When no successor
+	// has taken over it is one second at most.
+	IdleGrace time.Duration
+
+	// DrainTimeout is how long requests and connections may go on once the process
+	// drains; then their contexts are canceled, and a second later they are cut.
+	// Zero means 30 seconds.
+	DrainTimeout time.Duration
+
+	// MaxDraining is how many old processes may drain at a time; a further upgrade
+	// ends the drain of the oldest. Zero means 8.
+	MaxDraining int
+
+	// StateLimit is the size in bytes that all states handed over may have
+	// together. Zero means 64 MiB.
+	StateLimit int64
+
+	// Log gets a record for each step. Nil discards them.
+	Log *slog.Logger
+
+	// OnEvent is called for each step, one at a time, and must not block.
+	OnEvent func(Event)
+
+	// point is called at each named point of the handshake, for tests.
+	point func(string)
+}
+
+// cancelGrace is what handlers get to return once their contexts are canceled.
+const cancelGrace = time.Second
+
+// stopGrace bounds Options.IdleGrace when no successor has taken over.
+const stopGrace = time.Second
+
+func (o Options) withDefaults() Options {
+	o.CheckTimeout = cmp.Or(o.CheckTimeout, 30*time.Second)
+	o.ReadyTimeout = cmp.Or(o.ReadyTimeout, 30*time.Second)
+	o.Probation = max(cmp.Or(o.Probation, 2*time.Second), 0)
+	o.Heartbeat = max(cmp.Or(o.Heartbeat, 500*time.Millisecond), 10*time.Millisecond)
+	o.MaxErrorRate = cmp.Or(o.MaxErrorRate, 0.5)
+	o.IdleGrace = cmp.Or(o.IdleGrace, 10*time.Second)
+	o.DrainTimeout = cmp.Or(o.DrainTimeout, 30*time.Second)
+	o.MaxDraining = cmp.Or(o.MaxDraining, 8)
+	o.StateLimit = cmp.Or(o.StateLimit, 64<<20)
+	if o.Args == nil {
+		o.Args = os.Args[1:]
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.point == nil {
+		o.point = func(string) {}
+	}
+	return o
+}

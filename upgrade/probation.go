@@ -1,0 +1,67 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// missable is how many heartbeats in succession may be missing or unhealthy.
+const missable = 3
+
+// judged is how many answers the error rate needs before it counts.
+const judged = 20
+
+// probation watches the successor, and returns why it is to be taken back, or
+// nil when it has proved itself.
+func (a *attempt) probation(ctx context.Context) error {
+	o := a.u.opt
+	if o.Probation == 0 {
+		return nil
+	}
+	limit := o.MaxMemory
+	if limit == 0 {
+		limit = 4*residentMemory(0) + 512<<20
+	}
+	proved := time.NewTimer(o.Probation)
+	defer proved.Stop()
+	beat := time.NewTicker(o.Heartbeat)
+	defer beat.Stop()
+	missed, unwell := 0, 0
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-a.next.exited:
+			return fmt.Errorf("it ended %s after it began to serve: %s", time.Since(a.last).Round(time.Millisecond), a.next.status)
+		case _, open := <-a.next.inbox:
+			if !open {
+				return a.next.ended(ctx)
+			}
+			return errors.New("it spoke out of turn")
+		case b := <-a.next.beats:
+			missed = 0
+			if unwell++; b.Healthy {
+				unwell = 0
+			}
+			if unwell >= missable {
+				return fmt.Errorf("unhealthy: %s", b.Reason)
+			}
+			if rate := float64(b.Errors) / float64(max(b.Requests, 1)); o.MaxErrorRate > 0 && b.Requests >= judged && rate >= o.MaxErrorRate {
+				return fmt.Errorf("%d of its first %d answers were errors", b.Errors, b.Requests)
+			}
+		case <-beat.C:
+			// A ticker drops the ticks that a stalled process misses, so only time in
+			// which this process ran is counted.
+			if missed++; missed > missable {
+				return fmt.Errorf("no heartbeat for %s", time.Duration(missed)*o.Heartbeat)
+			}
+			if used := residentMemory(a.next.process.Pid); limit > 0 && used > limit {
+				return fmt.Errorf("it uses %d MiB of memory; the limit is %d MiB", used>>20, limit>>20)
+			}
+		case <-proved.C:
+			return nil
+		}
+	}
+}

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package upgrade
+
+// closeOnExec does nothing: what Go opens is close-on-exec already.
+func closeOnExec() {}
+
+// residentMemory is not known here.
+func residentMemory(int) int64 { return 0 }

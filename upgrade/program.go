@@ -1,0 +1,116 @@
+package upgrade
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/theseus-run/theseus/internal/executable"
+)
+
+// programPath makes the name of a program absolute: a name with a separator is
+// relative to the working directory, another is looked up in PATH. Empty means the
+// name that this process was started by. Symbolic links are not resolved: they may
+// be switched before the next upgrade, and the file may be replaced.
+func programPath(name string) (string, error) {
+	if name == "" {
+		name = os.Args[0]
+	}
+	if !strings.ContainsRune(name, filepath.Separator) {
+		found, err := exec.LookPath(name)
+		if err != nil && !errors.Is(err, exec.ErrDot) {
+			return "", fmt.Errorf("find the program: %w", err)
+		}
+		name = found
+	}
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return "", fmt.Errorf("find the program: %w", err)
+	}
+	return path, nil
+}
+
+// checkProgram looks at the file at path: whether this machine can start it.
+func checkProgram(path string) error { return executable.Check(path) }
+
+func openProgram(path string) (*os.File, error) { return os.Open(path) }
+
+// digest returns the SHA-256 of the file in hex, and closes it.
+func digest(f *os.File) (string, error) {
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// dryRun runs the program with Options.CheckArgs to its end.
+func (u *Upgrader) dryRun(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, u.opt.CheckTimeout, fmt.Errorf("the check did not end within %s", u.opt.CheckTimeout))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, u.opt.CheckArgs...)
+	cmd.Env = append(successorEnv(os.Environ()), u.opt.Env...)
+	cmd.WaitDelay = time.Second
+	var out tail
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return fmt.Errorf("%s %s: %w%s", filepath.Base(path), strings.Join(u.opt.CheckArgs, " "), err, out.suffix())
+}
+
+// A tail keeps the last bytes of what a program prints.
+type tail struct{ buf bytes.Buffer }
+
+const tailSize = 2 << 10
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.buf.Write(p)
+	if over := t.buf.Len() - tailSize; over > 0 {
+		t.buf.Next(over)
+	}
+	return len(p), nil
+}
+
+func (t *tail) suffix() string {
+	if text := strings.TrimSpace(strings.ToValidUTF8(t.buf.String(), "")); text != "" {
+		return ": " + text
+	}
+	return ""
+}
+
+// ownVersion is the version of the main module, as the Go command stamped it.
+func ownVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return ""
+}
+
+// successorEnv is env without what was meant for this process alone.
+func successorEnv(env []string) []string {
+	var kept []string
+	for _, kv := range env {
+		switch name, _, _ := strings.Cut(kv, "="); name {
+		case variable, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID":
+		default:
+			kept = append(kept, kv)
+		}
+	}
+	return kept
+}

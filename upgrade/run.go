@@ -1,0 +1,202 @@
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/signal"
+
+	"github.com/theseus-run/theseus/upgrade/internal/wire"
+)
+
+// Ready says that the process is initialised, and returns when it serves. In the
+// first process that is at once; in a successor when the predecessor says so, or
+// has died. An error means that it must not serve and has to exit.
+func (u *Upgrader) Ready(ctx context.Context) error {
+	if err := u.warmPools(ctx); err != nil {
+		return u.refuse(fmt.Errorf("warm up: %w", err))
+	}
+	u.opt.point("before ready")
+	if !u.enter(Ready, Starting) {
+		return fmt.Errorf("ready: the process is already %s", u.State())
+	}
+	if u.pred == nil {
+		return u.begin(ctx)
+	}
+	p := u.pred
+	_ = p.link.Send(wire.Ready{Sockets: u.claimedNames()}) // a dead predecessor is noticed below
+	u.opt.point("ready")
+	var order wire.Serve
+	var ordered bool
+	select {
+	case order, ordered = <-p.serve:
+	case <-ctx.Done():
+		return u.refuse(context.Cause(ctx))
+	}
+	if !ordered {
+		why := "it ended the upgrade"
+		if r := p.aborted.Load(); r != nil {
+			why = *r
+		}
+		return fmt.Errorf("the old process does not let this one serve: %s", why)
+	}
+	u.opt.point("ordered")
+	return u.beginAfter(ctx, order)
+}
+
+// begin makes the first process serve.
+func (u *Upgrader) begin(ctx context.Context) error {
+	if err := u.acquireAll(ctx, nil); err != nil {
+		return err
+	}
+	u.growPools()
+	u.enter(Serving, Ready)
+	u.resume()
+	u.announce()
+	u.emit(Event{Name: "serving", Why: "the first process"})
+	return nil
+}
+
+// beginAfter makes a successor serve, on probation unless its predecessor is dead.
+func (u *Upgrader) beginAfter(ctx context.Context, order wire.Serve) error {
+	p := u.pred
+	if err := u.acquireAll(ctx, order.Singletons); err != nil {
+		return u.refuse(err)
+	}
+	u.opt.point("acquired")
+	u.enter(Probation, Ready)
+	u.resume()
+	_ = p.link.Send(wire.Serving{})
+	u.opt.point("serving")
+	go p.beat(context.WithoutCancel(ctx))
+	select {
+	case <-p.ended:
+		if p.aborted.Load() == nil {
+			p.commit("the old process died")
+		}
+	default:
+	}
+	return nil
+}
+
+// refuse tells the predecessor why this process does not serve.
+func (u *Upgrader) refuse(err error) error {
+	if u.pred != nil {
+		_ = u.pred.link.Send(wire.Abort{Reason: err.Error()})
+	}
+	return err
+}
+
+// claimedNames returns the predecessor's names of the sockets in use here.
+func (u *Upgrader) claimedNames() []string {
+	listeners, packets := u.sockets()
+	var names []string
+	for _, l := range listeners {
+		if l.former != "" {
+			names = append(names, l.former)
+		}
+	}
+	for _, p := range packets {
+		if p.former != "" {
+			names = append(names, p.former)
+		}
+	}
+	return names
+}
+
+// Run makes the process serve and returns when it has ended: after ctx or one of
+// SIGTERM and SIGINT it drains, on SIGUSR2 it upgrades, and when a successor has
+// taken over it drains too. It returns nil when it drained. A second SIGTERM or
+// SIGINT ends the drain.
+func (u *Upgrader) Run(ctx context.Context) error {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, append(stopSignals(), upgradeSignals()...)...)
+	defer signal.Stop(signals)
+	if u.State() == Starting {
+		if err := u.Ready(ctx); err != nil {
+			return err
+		}
+	}
+	working, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var failure error
+	done := ctx.Done()
+	for {
+		select {
+		case <-u.over:
+			return failure
+		case <-u.ended():
+			if u.pred.aborted.Load() != nil {
+				return u.abandoned()
+			}
+		case failure = <-u.failed:
+			cancel(failure)
+			go u.Shutdown(context.WithoutCancel(ctx))
+		case <-done:
+			done = nil
+			go u.Shutdown(context.WithoutCancel(ctx))
+		case s := <-signals:
+			switch {
+			case isUpgrade(s):
+				go func() { _, _ = u.Upgrade(working, Request{}) }() // its outcome is an event
+			case u.State() == Draining:
+				u.stopNow()
+			default:
+				cancel(fmt.Errorf("stopped by signal %s", s))
+				go u.Shutdown(context.WithoutCancel(ctx))
+			}
+		}
+	}
+}
+
+// ended returns a channel that is closed when the predecessor has taken the
+// service back; nil where there is none.
+func (u *Upgrader) ended() <-chan struct{} {
+	if u.pred == nil {
+		return nil
+	}
+	select {
+	case <-u.pred.committed:
+		return nil
+	default:
+		return u.pred.ended
+	}
+}
+
+// abandoned is why a process on probation has to exit.
+func (u *Upgrader) abandoned() error {
+	return fmt.Errorf("the old process took the service back: %s", *u.pred.aborted.Load())
+}
+
+// Shutdown drains the process, without a successor unless one has taken over, and
+// returns when it is done. An upgrade under way is given up.
+func (u *Upgrader) Shutdown(ctx context.Context) error {
+	u.giveUp()
+	if u.enter(Draining, Serving, Probation, Ready, Starting) {
+		u.stopping()
+		u.drain(ctx)
+	}
+	select {
+	case <-u.over:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// ListenAndServe serves srv at the TCP address addr, with zero-downtime upgrades
+// on SIGUSR2, until ctx ends or the process is told to stop. It is [New],
+// [Upgrader.Listen], [Upgrader.Serve] and [Upgrader.Run] with the default options.
+func ListenAndServe(ctx context.Context, addr string, srv *http.Server) error {
+	u, err := New(Options{})
+	if err != nil {
+		return err
+	}
+	l, err := u.Listen("tcp", addr)
+	if err != nil {
+		return u.refuse(err)
+	}
+	u.Serve(srv, l)
+	return u.Run(ctx)
+}

@@ -1,0 +1,319 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/theseus-run/theseus/upgrade/internal/wire"
+)
+
+// A rawSource is something with a descriptor.
+type rawSource = syscall.Conn
+
+// An inherited socket came from the predecessor, or from who started the process.
+type inherited struct {
+	wire.Socket
+	file *os.File // nil once it is claimed
+}
+
+// Listen returns the listener of that network ("tcp", "tcp4", "tcp6" or "unix")
+// and address: the predecessor's, when it has one of the same network and address,
+// else a new one. Its name is network and address joined by "|".
+//
+// In the first process it accepts at once; in a successor once that may serve.
+func (u *Upgrader) Listen(network, address string) (*Listener, error) {
+	return u.ListenNamed(context.Background(), network+"|"+address, network, address, net.ListenConfig{})
+}
+
+// ListenNamed is like [Upgrader.Listen] with a name of its own, under which the
+// predecessor's socket is found even when it was configured with another address
+// that resolves to the same. A predecessor's socket of that name and another
+// address is left behind: the new address is opened beside it, and the old one
+// closes when the predecessor has drained it.
+func (u *Upgrader) ListenNamed(ctx context.Context, name, network, address string, config net.ListenConfig) (*Listener, error) {
+	switch network {
+	case "tcp", "tcp4", "tcp6", "unix":
+	default:
+		return nil, fmt.Errorf("listen on %s: network %q is not tcp, tcp4, tcp6 or unix", address, network)
+	}
+	requested := network + "|" + address
+	inner, was, err := u.claimListener(name, requested)
+	if err != nil {
+		return nil, err
+	}
+	unlink, former := was.Unlink, was.Name
+	if inner == nil {
+		if inner, err = openListener(ctx, network, address, config); err != nil {
+			return nil, err
+		}
+		if network == "unix" && !strings.HasPrefix(address, "@") {
+			unlink = address
+		}
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, other := range u.listeners {
+		if other.name == name && !other.isClosed() {
+			inner.Close()
+			return nil, fmt.Errorf("listen on %s: the name %q is taken by %s", address, name, other.requested)
+		}
+	}
+	l := newListener(u, name, requested, inner, !u.accepts())
+	l.unlink, l.former = unlink, former
+	u.listeners = append(u.listeners, l)
+	return l, nil
+}
+
+// accepts reports whether listeners are open in the present state. u.mu is held.
+func (u *Upgrader) accepts() bool {
+	switch u.state {
+	case Starting:
+		return u.pred == nil
+	case Probation, Serving, Upgrading:
+		return true
+	}
+	return false
+}
+
+func openListener(ctx context.Context, network, address string, config net.ListenConfig) (socketListener, error) {
+	l, err := config.Listen(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := l.(socketListener)
+	if !ok {
+		l.Close()
+		return nil, fmt.Errorf("listen on %s: a %T cannot be handed over: %w", address, l, errors.ErrUnsupported)
+	}
+	if ul, ok := l.(*net.UnixListener); ok {
+		ul.SetUnlinkOnClose(false) // the file outlives the process
+	}
+	return s, nil
+}
+
+// claimListener takes the inherited socket of that name and request, else one of
+// the same request under another name.
+func (u *Upgrader) claimListener(name, requested string) (_ socketListener, was wire.Socket, _ error) {
+	in := u.claim(name, requested)
+	if in == nil {
+		return nil, was, nil
+	}
+	defer in.file.Close()
+	l, err := net.FileListener(in.file)
+	if err != nil {
+		return nil, was, fmt.Errorf("listen on %s: the socket handed over: %w", requested, err)
+	}
+	s, ok := l.(socketListener)
+	if !ok {
+		l.Close()
+		return nil, was, fmt.Errorf("listen on %s: the socket handed over is a %T", requested, l)
+	}
+	return s, in.Socket, nil
+}
+
+// claim takes an inherited socket out of the list. The file is then the caller's.
+func (u *Upgrader) claim(name, requested string) *inherited {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var found *inherited
+	for _, in := range u.inherited {
+		if in.file == nil || in.Network == "file" || !in.serves(requested) || in.Name != name && anyPort(requested) {
+			continue
+		}
+		if found = in; in.Name == name {
+			break
+		}
+	}
+	if found == nil {
+		return nil
+	}
+	taken := *found
+	found.file = nil
+	return &taken
+}
+
+// serves reports whether the socket is what requested asks for: it was asked for
+// in the same words, or is bound to that very address.
+func (in *inherited) serves(requested string) bool {
+	if in.Requested == requested {
+		return true
+	}
+	network, address, _ := strings.Cut(requested, "|")
+	return strings.HasPrefix(network, in.Network) && in.Address == address
+}
+
+// anyPort reports whether the system chooses the port: such a socket is found by
+// its name alone.
+func anyPort(requested string) bool { return strings.HasSuffix(requested, ":0") }
+
+// File returns the descriptor that was handed over under that name, or nil. It is
+// the caller's, and is not handed on unless it is added again.
+func (u *Upgrader) File(name string) *os.File {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, in := range u.inherited {
+		if in.file != nil && in.Name == name && in.Network == "file" {
+			f := in.file
+			in.file = nil
+			return f
+		}
+	}
+	return nil
+}
+
+// AddFile hands a descriptor of any kind to each successor. It stays the
+// caller's, who must not close it while the process lives.
+func (u *Upgrader) AddFile(name string, f *os.File) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if _, ok := u.files[name]; ok {
+		return fmt.Errorf("add file: the name %q is taken", name)
+	}
+	u.files[name] = f
+	return nil
+}
+
+// dropUnclaimed closes what the predecessor offered and this version does not use.
+func (u *Upgrader) dropUnclaimed() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, in := range u.inherited {
+		if in.file != nil {
+			in.file.Close()
+		}
+	}
+	u.inherited = nil
+}
+
+func (l *Listener) isClosed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+// A PacketConn is a datagram socket that outlives the process. While the process
+// stands by, reads wait and datagrams stay in the kernel's queue for the other.
+type PacketConn struct {
+	net.PacketConn
+	name, former, requested, unlink string
+	inner                   rawSource
+
+	mu       sync.Mutex
+	changed  sync.Cond
+	paused   bool
+	closed   bool
+	deadline time.Time
+}
+
+// ListenPacket returns the datagram socket of that network ("udp", "udp4",
+// "udp6" or "unixgram") and address, the predecessor's if it has one.
+func (u *Upgrader) ListenPacket(network, address string) (*PacketConn, error) {
+	switch network {
+	case "udp", "udp4", "udp6", "unixgram":
+	default:
+		return nil, fmt.Errorf("listen on %s: network %q is not udp, udp4, udp6 or unixgram", address, network)
+	}
+	requested := network + "|" + address
+	p := &PacketConn{name: requested, requested: requested}
+	p.changed.L = &p.mu
+	if in := u.claim(requested, requested); in != nil {
+		defer in.file.Close()
+		c, err := net.FilePacketConn(in.file)
+		if err != nil {
+			return nil, fmt.Errorf("listen on %s: the socket handed over: %w", requested, err)
+		}
+		p.PacketConn, p.former, p.unlink = c, in.Name, in.Unlink
+	} else {
+		c, err := net.ListenPacket(network, address)
+		if err != nil {
+			return nil, err
+		}
+		if p.PacketConn = c; network == "unixgram" && !strings.HasPrefix(address, "@") {
+			p.unlink = address
+		}
+	}
+	raw, ok := p.PacketConn.(rawSource)
+	if !ok {
+		p.PacketConn.Close()
+		return nil, fmt.Errorf("listen on %s: a %T cannot be handed over: %w", address, p.PacketConn, errors.ErrUnsupported)
+	}
+	p.inner = raw
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	p.paused = !u.accepts()
+	u.packets = append(u.packets, p)
+	return p, nil
+}
+
+// ReadFrom waits for a datagram; while the process stands by it waits on.
+func (p *PacketConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		p.mu.Lock()
+		for p.paused && !p.closed {
+			p.changed.Wait()
+		}
+		p.mu.Unlock()
+		n, addr, err := p.PacketConn.ReadFrom(b)
+		if err != nil && errors.Is(err, os.ErrDeadlineExceeded) && p.brokenOff() {
+			continue
+		}
+		return n, addr, err
+	}
+}
+
+// brokenOff reports whether a time-out is not the caller's.
+func (p *PacketConn) brokenOff() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.deadline.IsZero() || time.Now().Before(p.deadline)
+}
+
+// SetReadDeadline sets the deadline of reads.
+func (p *PacketConn) SetReadDeadline(t time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deadline = t
+	if p.paused {
+		return nil
+	}
+	return p.PacketConn.SetReadDeadline(t)
+}
+
+// SetDeadline sets both deadlines.
+func (p *PacketConn) SetDeadline(t time.Time) error {
+	return errors.Join(p.SetReadDeadline(t), p.PacketConn.SetWriteDeadline(t))
+}
+
+func (p *PacketConn) pause(paused bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.paused = paused
+	if paused {
+		_ = p.PacketConn.SetReadDeadline(past)
+	} else {
+		_ = p.PacketConn.SetReadDeadline(p.deadline)
+	}
+	p.changed.Broadcast()
+}
+
+func (p *PacketConn) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
+// Close ends this process's use of the socket.
+func (p *PacketConn) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	p.changed.Broadcast()
+	p.mu.Unlock()
+	return p.PacketConn.Close()
+}

@@ -1,0 +1,428 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/theseus-run/theseus/upgrade/internal/wire"
+)
+
+// protocol is the version of the control protocol, and the oldest still spoken.
+const (
+	protocol    = 1
+	protocolMin = 1
+)
+
+// A Release says which program a process runs.
+type Release struct {
+	Digest  string `json:"digest,omitempty"`  // SHA-256 of the executable in hex; empty while not computed
+	Version string `json:"version,omitempty"` // of the main module, as the Go command stamped it
+	Path    string `json:"path"`
+}
+
+// A Request says what to upgrade to.
+type Request struct {
+	// Path is the program to start; empty means that of the options.
+	Path string
+
+	// Force starts a program that was rolled back before.
+	Force bool
+}
+
+// A Report tells what an upgrade did. The service is the new process's.
+type Report struct {
+	PID     int           `json:"pid"`
+	Release Release       `json:"release"`
+	Steps   []Step        `json:"steps"`
+	Serving time.Duration `json:"serving_ns"` // from the request until the new process accepted
+	Took    time.Duration `json:"took_ns"`    // with the probation
+}
+
+// giveUp ends an upgrade under way and waits until that is done or undone.
+func (u *Upgrader) giveUp() {
+	u.mu.Lock()
+	a := u.attempt
+	u.mu.Unlock()
+	if a != nil {
+		a.cancel(errGivenUp)
+		<-a.over
+	}
+}
+
+// errGivenUp is why an upgrade under way ends when the process is told to stop.
+var errGivenUp = errors.New("the process was told to stop")
+
+// A Step of an upgrade and how long it took.
+type Step struct {
+	Name string        `json:"name"`
+	Took time.Duration `json:"took_ns"`
+}
+
+// A RejectedError refuses a program that was rolled back before.
+type RejectedError struct {
+	Digest string
+	Why    string
+}
+
+func (e *RejectedError) Error() string {
+	return fmt.Sprintf("the program (sha256 %.12s) was rolled back before: %s; force the upgrade to try it again", e.Digest, e.Why)
+}
+
+// A FailedError says at which step an upgrade failed. The process that was asked
+// serves on as before.
+type FailedError struct {
+	Step       string // "check", "start", "hello", "prepare", "ready", "release", "serve", "probation"
+	RolledBack bool   // the new process had served
+	Err        error
+}
+
+func (e *FailedError) Error() string {
+	if e.RolledBack {
+		return "rolled back: " + e.Err.Error()
+	}
+	return "upgrade failed at " + e.Step + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *FailedError) Unwrap() error { return e.Err }
+
+// Upgrade starts the program, lets it serve, and returns when it has outlived its
+// probation; from then on this process drains, and [Upgrader.Run] returns when
+// that is done. On any error this process is the service as before.
+//
+// The errors are [ErrInProgress], [ErrProbation], [ErrDraining], [ErrNotServing],
+// [ErrUnsupported], [*RejectedError] and [*FailedError]. Ctx ending before the
+// probation has ended gives the upgrade up.
+func (u *Upgrader) Upgrade(ctx context.Context, req Request) (*Report, error) {
+	if err := u.claimUpgrade(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	a := &attempt{u: u, began: time.Now(), req: req, cancel: cancel, over: make(chan struct{})}
+	defer close(a.over)
+	u.mu.Lock()
+	u.attempt = a
+	u.mu.Unlock()
+	u.notify.Reloading()
+	err := a.run(ctx)
+	if err == nil {
+		u.commit(a)
+		return &a.report, nil
+	}
+	a.undo(err, ctx.Err() != nil)
+	var rejected *RejectedError
+	if errors.As(err, &rejected) {
+		return nil, rejected
+	}
+	return nil, &FailedError{Step: a.step, RolledBack: a.served, Err: err}
+}
+
+func (u *Upgrader) claimUpgrade() error {
+	if !supported {
+		return ErrUnsupported
+	}
+	if u.enter(Upgrading, Serving) {
+		return nil
+	}
+	switch u.State() {
+	case Starting, Ready:
+		return ErrNotServing
+	case Probation:
+		return ErrProbation
+	case Draining, Ended:
+		return ErrDraining
+	}
+	return ErrInProgress
+}
+
+// An attempt is one upgrade under way.
+type attempt struct {
+	u      *Upgrader
+	req    Request
+	cancel context.CancelCauseFunc
+	over   chan struct{} // closed when all is done, or undone
+	began  time.Time
+	last   time.Time // when the present step began
+	report Report
+
+	step     string
+	next     *successor
+	digest   chan digested
+	released []*singleton // given up, to be taken back
+	served   bool         // the new process has been let loose
+}
+
+// digested is a digest that is being computed.
+type digested struct {
+	sum string
+	err error
+}
+
+// begin notes the step that follows.
+func (a *attempt) begin(step string) {
+	a.u.opt.point("before " + step)
+	a.step, a.last = step, time.Now()
+}
+
+func (a *attempt) done() {
+	s := Step{a.step, time.Since(a.last)}
+	a.report.Steps = append(a.report.Steps, s)
+	a.u.emit(Event{Name: "step", Step: s.Name, Took: s.Took, Peer: a.pid()})
+	a.u.opt.point("after " + a.step)
+}
+
+func (a *attempt) pid() int {
+	if a.next == nil {
+		return 0
+	}
+	return a.next.process.Pid
+}
+
+func (a *attempt) run(ctx context.Context) error {
+	starting, cancel := context.WithTimeoutCause(ctx, a.u.opt.ReadyTimeout, fmt.Errorf("not ready within %s", a.u.opt.ReadyTimeout))
+	defer cancel()
+	for _, s := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"check", a.check},
+		{"start", a.start},
+		{"hello", a.hello},
+		{"prepare", a.prepare},
+		{"ready", a.ready},
+		{"release", a.release},
+		{"serve", a.serve},
+	} {
+		a.begin(s.name)
+		if err := s.do(starting); err != nil {
+			return err
+		}
+		a.done()
+	}
+	a.report.Serving = time.Since(a.began)
+	a.begin("probation")
+	if err := a.probation(ctx); err != nil {
+		return err
+	}
+	a.done()
+	return nil
+}
+
+// check looks at the file before it is run.
+func (a *attempt) check(ctx context.Context) error {
+	path := a.u.path
+	if a.req.Path != "" {
+		var err error
+		if path, err = programPath(a.req.Path); err != nil {
+			return err
+		}
+	}
+	a.report.Release = Release{Path: path}
+	if err := checkProgram(path); err != nil {
+		return err
+	}
+	if len(a.u.opt.CheckArgs) > 0 {
+		if err := a.u.dryRun(ctx, path); err != nil {
+			return err
+		}
+	}
+	a.u.makeRoom()
+	// Hashing runs beside the start; its result is needed before the program serves.
+	a.digest = make(chan digested, 1)
+	file, err := openProgram(path)
+	if err != nil {
+		return err
+	}
+	go func() {
+		sum, err := digest(file)
+		a.digest <- digested{sum, err}
+	}()
+	if a.u.anyRejected() && !a.req.Force {
+		return a.admit() // there is something to refuse: do not even start it
+	}
+	return nil
+}
+
+// admit refuses a program that was rolled back.
+func (a *attempt) admit() error {
+	if a.report.Release.Digest != "" {
+		return nil
+	}
+	d := <-a.digest
+	if d.err != nil {
+		return d.err
+	}
+	a.report.Release.Digest = d.sum
+	a.u.mu.Lock()
+	why, bad := a.u.rejected[d.sum]
+	a.u.mu.Unlock()
+	if bad && !a.req.Force {
+		return &RejectedError{Digest: d.sum, Why: why}
+	}
+	return nil
+}
+
+func (a *attempt) start(context.Context) error {
+	next, err := a.u.start(a.report.Release.Path)
+	if err != nil {
+		return err
+	}
+	a.next, a.report.PID = next, next.process.Pid
+	return nil
+}
+
+// hello exchanges who is who.
+func (a *attempt) hello(ctx context.Context) error {
+	mine := a.u.greeting()
+	if err := a.next.link.Send(mine); err != nil {
+		return a.broken(ctx, err)
+	}
+	theirs, err := await[wire.Hello](ctx, a.next, "hello")
+	if err != nil {
+		return fmt.Errorf("%w (a successor must be built with this package and call upgrade.New)", err)
+	}
+	if _, err := wire.Negotiate(mine, theirs); err != nil {
+		return err
+	}
+	a.report.Release.Version = theirs.Release.Version
+	a.next.release = a.report.Release
+	return nil
+}
+
+// broken prefers the reason for which the other side has gone to the error of
+// the write that noticed.
+func (a *attempt) broken(ctx context.Context, err error) error {
+	select {
+	case m, open := <-a.next.inbox:
+		if abort, ok := m.(wire.Abort); ok {
+			return errors.New(abort.Reason)
+		}
+		if !open {
+			return a.next.ended(ctx)
+		}
+	case <-ctx.Done():
+	}
+	return err
+}
+
+// prepare sends sockets and states.
+func (a *attempt) prepare(ctx context.Context) error {
+	names, sources := a.u.offered()
+	if err := sendSockets(a.next.link, names, sources); err != nil {
+		return a.broken(ctx, err)
+	}
+	if err := a.u.sendStates(ctx, a.next.link); err != nil {
+		return err
+	}
+	if err := a.next.link.Send(wire.Prepared{}); err != nil {
+		return a.broken(ctx, err)
+	}
+	return nil
+}
+
+func (a *attempt) ready(ctx context.Context) error {
+	ready, err := await[wire.Ready](ctx, a.next, "ready")
+	if err != nil {
+		return err
+	}
+	a.next.sockets = ready.Sockets
+	err = a.admit()
+	a.next.release = a.report.Release
+	return err
+}
+
+// release gives up the singletons: from here until they are acquired again, by
+// the successor or by undo, nobody owns them.
+func (a *attempt) release(ctx context.Context) error {
+	for _, s := range a.u.owned() {
+		a.released = append(a.released, s)
+		if err := s.release(ctx); err != nil {
+			return fmt.Errorf("release %s: %w", s.name, err)
+		}
+	}
+	a.u.freezePools()
+	return nil
+}
+
+// serve lets the successor loose, and stops accepting only when it accepts.
+func (a *attempt) serve(ctx context.Context) error {
+	states := map[string][]byte{}
+	for _, s := range a.released {
+		states[s.name] = s.state
+	}
+	a.served = true
+	if err := a.next.link.Send(wire.Serve{Singletons: states}); err != nil {
+		return a.broken(ctx, err)
+	}
+	if _, err := await[wire.Serving](ctx, a.next, "word that it serves"); err != nil {
+		return err
+	}
+	a.u.enter(Standby)
+	a.u.standBy(ctx, a.next)
+	return nil
+}
+
+// undo brings the service back here. GivenUp means that the program is not to
+// blame.
+func (a *attempt) undo(why error, givenUp bool) {
+	u := a.u
+	if a.served {
+		u.resume()
+	}
+	if a.next != nil {
+		_ = a.next.link.Send(wire.Abort{Reason: why.Error()})
+		a.next.kill()
+	}
+	u.thawPools()
+	for _, s := range a.released {
+		if err := s.acquire(context.Background()); err != nil {
+			u.opt.Log.Error("a singleton could not be taken back", "name", s.name, "error", err)
+		}
+	}
+	if !givenUp {
+		a.reject(why)
+	}
+	u.mu.Lock()
+	u.attempt = nil
+	u.mu.Unlock()
+	u.enter(Serving, Upgrading, Standby)
+	u.notify.Ready()
+	u.emit(Event{Name: "failed", Step: a.step, Peer: a.pid(), Took: time.Since(a.began), Err: why, Release: a.report.Release})
+}
+
+// reject remembers a program that was started and failed by its own doing.
+func (a *attempt) reject(why error) {
+	var rejected *RejectedError
+	if a.next == nil || errors.As(why, &rejected) || a.step == "release" {
+		return
+	}
+	if a.report.Release.Digest == "" {
+		if d := <-a.digest; d.err == nil {
+			a.report.Release.Digest = d.sum
+		}
+	}
+	if a.report.Release.Digest == "" {
+		return
+	}
+	a.u.mu.Lock()
+	defer a.u.mu.Unlock()
+	a.u.rejected[a.report.Release.Digest] = why.Error()
+}
+
+// commit makes the successor the service, and this process one that drains.
+func (u *Upgrader) commit(a *attempt) {
+	s := a.next
+	u.running.Store(s)
+	u.enter(Draining)
+	u.opt.point("before commit")
+	u.notify.MainPID(s.process.Pid)
+	// Should it fail, the successor commits itself as it sees this process end.
+	_ = s.link.Send(wire.Commit{})
+	a.report.Took = time.Since(a.began)
+	u.emit(Event{Name: "committed", Peer: s.process.Pid, Took: a.report.Took, Release: a.report.Release})
+	u.opt.point("after commit")
+	go u.drain(context.Background())
+}
