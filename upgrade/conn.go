@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -16,14 +17,16 @@ import (
 // whether net/http waits on it for a request of which nothing has been read: only
 // then can another process go on with it.
 //
-// That knowledge takes two facts. The server says when a request has ended
-// (http.StateIdle). But bytes of the next one may be in its buffer by then; so
-// the wait counts only when the read asks for as many bytes as the buffer has
-// room for, which idleReadSize finds out.
+// That knowledge takes three facts. The server says when a request has ended
+// (http.StateIdle). But it may hold bytes of the next one by then: in its buffer, so
+// the wait counts only when the read asks for as many as the buffer has room for;
+// or in its parser, so it counts only until the server sets the deadline with which
+// it parses. What net/http does there is found out by idleWait.
 type conn struct {
 	net.Conn
-	l    *Listener
-	once sync.Once
+	l     *Listener
+	once  sync.Once
+	moved atomic.Bool // it is another process's; the server may use it a moment longer
 
 	mu       sync.Mutex
 	plain    bool      // net/http serves it as HTTP/1 without TLS
@@ -31,9 +34,9 @@ type conn struct {
 	preface  int       // bytes seen that begin HTTP/2's connection preface
 	phase    phase     //
 	size     int       // bytes that the blocked read asked for; 0 if none is
+	resets   int       // of the read deadline, since the connection was idle
 	leaving  bool      // to be moved when it is idle
 	staying  bool      // it cannot move: its next answer says so
-	moved    bool      // it is another process's
 	deadline time.Time // of reads, as net/http set it
 }
 
@@ -70,7 +73,7 @@ func unwrapConn(c net.Conn) (_ *conn, secure bool) {
 // process drains.
 func (c *conn) Read(p []byte) (int, error) {
 	for {
-		if c.gone() {
+		if c.moved.Load() {
 			return 0, errMoved
 		}
 		if c.beginRead(len(p)) {
@@ -99,17 +102,9 @@ func (c *conn) beginRead(size int) (leave bool) {
 	return false
 }
 
-// gone reports whether the connection is another process's by now. The server may
-// use it a moment longer.
-func (c *conn) gone() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.moved
-}
-
 // Write writes, unless the connection has moved.
 func (c *conn) Write(p []byte) (int, error) {
-	if c.gone() {
+	if c.moved.Load() {
 		return 0, net.ErrClosed
 	}
 	return c.Conn.Write(p)
@@ -119,7 +114,8 @@ func (c *conn) Write(p []byte) (int, error) {
 func (c *conn) settle(moved bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.moved, c.staying = moved, !moved
+	c.moved.Store(moved)
+	c.staying = !moved
 	return moved
 }
 
@@ -129,7 +125,7 @@ func (c *conn) movable(size int) bool {
 	if !c.plain || c.staying || size == 0 {
 		return false
 	}
-	return c.phase == fresh || c.phase == idle && size == c.l.u.idleRead
+	return c.phase == fresh || c.phase == idle && wait{size, c.resets} == c.l.u.idle
 }
 
 // endRead notes what a read brought and reports whether it was broken off only
@@ -196,7 +192,7 @@ func (c *conn) serving(s http.ConnState, secure bool) {
 	case http.StateActive:
 		c.phase = active
 	case http.StateIdle:
-		c.phase = idle
+		c.phase, c.resets = idle, 0
 	case http.StateHijacked:
 		c.phase, c.plain = hijacked, false
 	}
@@ -243,6 +239,7 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.deadline = t
+	c.resets++
 	if c.leaving && c.movable(c.size) {
 		return nil
 	}
@@ -264,7 +261,7 @@ func (c *conn) Close() error {
 
 // ReadFrom lets the system copy files and sockets to the connection.
 func (c *conn) ReadFrom(r io.Reader) (int64, error) {
-	if c.gone() {
+	if c.moved.Load() {
 		return 0, net.ErrClosed
 	}
 	return io.Copy(c.Conn, r)
@@ -273,7 +270,7 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 // CloseWrite sends the end of the stream; net/http does so before it closes a
 // connection of which it has not read all.
 func (c *conn) CloseWrite() error {
-	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok && !c.gone() {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok && !c.moved.Load() {
 		return w.CloseWrite()
 	}
 	return nil

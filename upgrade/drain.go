@@ -70,7 +70,7 @@ func (u *Upgrader) drain(ctx context.Context) {
 	u.finishQueues(ctx)
 	u.closeSockets(false)
 	reporting := u.reportDrain(ctx)
-	u.idleRead = idleReadSize()
+	u.idle = idleWait()
 	u.leaving.Store(true)
 	for _, c := range u.conns() {
 		c.leave()

@@ -208,7 +208,9 @@ func (s *service) routes() http.Handler {
 	})
 	mux.HandleFunc("GET /notes", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, s.notes.Load().(string)) })
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { json.NewEncoder(w).Encode(s.u.Status()) })
-	mux.HandleFunc("GET /counter", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, s.singleton.n.Load(), s.singleton.runs.Load()) })
+	mux.HandleFunc("GET /counter", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, s.singleton.n.Load(), s.singleton.runs.Load())
+	})
 	mux.HandleFunc("GET /lines", func(w http.ResponseWriter, r *http.Request) {
 		c, err := s.u.Hijack(w, "lines")
 		if err != nil {

@@ -17,7 +17,7 @@ func (u *Upgrader) Ready(ctx context.Context) error {
 	if err := u.warmPools(ctx); err != nil {
 		return u.refuse(fmt.Errorf("warm up: %w", err))
 	}
-	u.opt.point("before ready")
+	u.opt.point("warmed")
 	if !u.enter(Ready, Starting) {
 		return fmt.Errorf("ready: the process is already %s", u.State())
 	}

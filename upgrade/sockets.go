@@ -203,7 +203,7 @@ func (l *Listener) isClosed() bool {
 type PacketConn struct {
 	net.PacketConn
 	name, former, requested, unlink string
-	inner                   rawSource
+	inner                           rawSource
 
 	mu       sync.Mutex
 	changed  sync.Cond

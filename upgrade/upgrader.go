@@ -39,16 +39,16 @@ type Upgrader struct {
 	pred       *predecessor // nil in the first process
 	notify     *systemd.Notifier
 
-	running    atomic.Pointer[successor] // that connections are handed to
-	leaving    atomic.Bool               // the process drains
-	idleRead   int                       // see idleReadSize; set before leaving
-	counting   atomic.Bool               // answers are counted: the process is on probation
-	inflight   atomic.Int64
-	requests   atomic.Int64
-	errors     atomic.Int64
-	events     sync.Mutex    // held while OnEvent runs
-	failed     chan error    // of servers
-	over       chan struct{} // closed when the process has drained
+	running  atomic.Pointer[successor] // that connections are handed to
+	leaving  atomic.Bool               // the process drains
+	idle     wait                      // see idleWait; set before leaving
+	counting atomic.Bool               // answers are counted: the process is on probation
+	inflight atomic.Int64
+	requests atomic.Int64
+	errors   atomic.Int64
+	events   sync.Mutex    // held while OnEvent runs
+	failed   chan error    // of servers
+	over     chan struct{} // closed when the process has drained
 
 	mu         sync.Mutex
 	connsMoved sync.Cond // on mu; a connection has gone or changed its kind
