@@ -23,7 +23,8 @@ type predecessor struct {
 
 	committed chan struct{} // closed by the one who committed
 	once      atomic.Bool
-	aborted   atomic.Pointer[string]
+	aborted   atomic.Pointer[string] // why the old process ended the upgrade
+	orphaned  atomic.Bool            // the old process died without a word
 }
 
 // helloTimeout is how long a process that was just started waits for what its
@@ -168,11 +169,17 @@ func (p *predecessor) gone() {
 	default:
 	}
 	waitDead(p.pid)
-	if p.u.State() == Probation {
-		p.commit("the old process died")
-		return
-	}
+	p.orphaned.Store(true)
 	p.order(wire.Serve{}) // its singletons died with it, and their last state too
+	p.inherit()
+}
+
+// inherit commits the process if it serves and its predecessor is dead. Whichever
+// comes to be true last calls it.
+func (p *predecessor) inherit() {
+	if p.orphaned.Load() && p.u.State() == Probation {
+		p.commit("the old process died")
+	}
 }
 
 // commit makes this process the service.
@@ -187,17 +194,6 @@ func (p *predecessor) commit(why string) {
 	u.dropUnclaimed()
 	u.announce()
 	u.emit(Event{Name: "serving", Why: why, Peer: p.pid, Took: time.Since(u.began)})
-}
-
-// orphaned reports whether the old process has died; only then may this one serve
-// without having been told to.
-func (p *predecessor) orphaned() bool {
-	select {
-	case <-p.ended:
-		return p.aborted.Load() == nil
-	default:
-		return false
-	}
 }
 
 // take serves a connection that the old process hands over, or says why not.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"os/signal"
 
 	"github.com/theseus-run/theseus/upgrade/internal/wire"
@@ -70,13 +69,7 @@ func (u *Upgrader) beginAfter(ctx context.Context, order wire.Serve) error {
 	_ = p.link.Send(wire.Serving{})
 	u.opt.point("serving")
 	go p.beat(context.WithoutCancel(ctx))
-	select {
-	case <-p.ended:
-		if p.aborted.Load() == nil {
-			p.commit("the old process died")
-		}
-	default:
-	}
+	p.inherit()
 	return nil
 }
 
@@ -110,9 +103,8 @@ func (u *Upgrader) claimedNames() []string {
 // taken over it drains too. It returns nil when it drained. A second SIGTERM or
 // SIGINT ends the drain.
 func (u *Upgrader) Run(ctx context.Context) error {
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, append(stopSignals(), upgradeSignals()...)...)
-	defer signal.Stop(signals)
+	signal.Notify(u.signals, append(stopSignals(), upgradeSignals()...)...)
+	defer signal.Stop(u.signals)
 	if u.State() == Starting {
 		if err := u.Ready(ctx); err != nil {
 			return err
@@ -136,7 +128,7 @@ func (u *Upgrader) Run(ctx context.Context) error {
 		case <-done:
 			done = nil
 			go u.Shutdown(context.WithoutCancel(ctx))
-		case s := <-signals:
+		case s := <-u.signals:
 			switch {
 			case isUpgrade(s):
 				go func() { _, _ = u.Upgrade(working, Request{}) }() // its outcome is an event

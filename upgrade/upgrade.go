@@ -276,20 +276,25 @@ func (a *attempt) start(context.Context) error {
 
 // hello exchanges who is who.
 func (a *attempt) hello(ctx context.Context) error {
-	mine := a.u.greeting()
-	if err := a.next.link.Send(mine); err != nil {
-		return a.broken(ctx, err)
-	}
-	theirs, err := await[wire.Hello](ctx, a.next, "hello")
+	theirs, err := a.greet(ctx)
 	if err != nil {
 		return fmt.Errorf("%w (a successor must be built with this package and call upgrade.New)", err)
-	}
-	if _, err := wire.Negotiate(mine, theirs); err != nil {
-		return err
 	}
 	a.report.Release.Version = theirs.Release.Version
 	a.next.release = a.report.Release
 	return nil
+}
+
+func (a *attempt) greet(ctx context.Context) (theirs wire.Hello, err error) {
+	mine := a.u.greeting()
+	if err := a.next.link.Send(mine); err != nil {
+		return theirs, a.broken(ctx, err)
+	}
+	if theirs, err = await[wire.Hello](ctx, a.next, "hello"); err != nil {
+		return theirs, err
+	}
+	_, err = wire.Negotiate(mine, theirs)
+	return theirs, err
 }
 
 // broken prefers the reason for which the other side has gone to the error of

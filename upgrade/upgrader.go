@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,9 +47,10 @@ type Upgrader struct {
 	inflight atomic.Int64
 	requests atomic.Int64
 	errors   atomic.Int64
-	events   sync.Mutex    // held while OnEvent runs
-	failed   chan error    // of servers
-	over     chan struct{} // closed when the process has drained
+	events   sync.Mutex     // held while OnEvent runs
+	failed   chan error     // of servers
+	signals  chan os.Signal // from New on, so that an early one does not kill the process
+	over     chan struct{}  // closed when the process has drained
 
 	mu         sync.Mutex
 	connsMoved sync.Cond // on mu; a connection has gone or changed its kind
@@ -82,15 +84,19 @@ var (
 
 // New makes the process's Upgrader. In a process that was started by another's
 // upgrade it receives the sockets and states of that one, and fails when these do
-// not come whole. It must be called before sockets are opened, at most once.
+// not come whole. It must be called before sockets are opened, at most once. From
+// then on SIGUSR2 is [Upgrader.Run]'s.
 func New(opt Options) (*Upgrader, error) {
 	u := &Upgrader{
 		opt: opt.withDefaults(), state: Starting, began: time.Now(), since: time.Now(),
 		files: map[string]*os.File{}, received: map[string]Blob{}, resumers: map[string]func(*Conn, []byte){},
 		movers: map[*Conn]struct{}{}, rejected: map[string]string{},
-		failed: make(chan error, 1), over: make(chan struct{}),
+		failed: make(chan error, 1), signals: make(chan os.Signal, 16), over: make(chan struct{}),
 	}
 	u.connsMoved.L = &u.mu
+	if supported {
+		signal.Notify(u.signals, upgradeSignals()...)
+	}
 	var err error
 	if u.path, err = programPath(u.opt.Path); err != nil {
 		return nil, err
