@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -172,7 +173,16 @@ func (c *Conn) Move(state, unread []byte) error {
 	if err := next.hand(wire.Connection{Kind: c.kind, Listener: c.listener, State: state, Unread: rest}, raw); err != nil {
 		return fmt.Errorf("move: %w", err)
 	}
-	return c.Close()
+	_ = c.Close() // the successor's end is open
+	return nil
+}
+
+// CloseWrite ends what this side sends.
+func (c *Conn) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return fmt.Errorf("close for writing: %w", errors.ErrUnsupported)
 }
 
 // Close closes this process's end.
