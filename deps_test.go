@@ -29,7 +29,7 @@ var edges = map[string][]string{
 	"internal/engines":  {"script", "script/js", "script/workflow"},
 	"internal/evalunit": {"sandbox", "script"},
 	"internal/expr":     {"script", "internal/spell"},
-	"internal/instance": {"admin", "admin/console", "app", "app/manifest", "internal/engines", "observe", "script/workflow"},
+	"internal/instance": {"admin", "admin/console", "app", "app/manifest", "internal/engines", "observe", "script/workflow", "upgrade"},
 	"internal/schema":   {"script", "internal/yamldoc"},
 	"internal/store":    {"internal/tree"},
 	"internal/watch":    {"internal/tree"},

@@ -33,7 +33,7 @@ func StatusFrom(m *adminv1.Status) app.Status {
 		Requests: m.GetRequests(), Failed: m.GetFailed(), Streams: m.GetStreams(), Runs: m.GetRuns(),
 		Listen: m.GetListen(), Admin: m.GetAdmin(), Watch: m.GetWatch(),
 		Routes: int(m.GetRoutes()), Workflows: int(m.GetWorkflows()), Jobs: int(m.GetJobs()),
-		Middleware: int(m.GetMiddleware()), Tests: int(m.GetTests()), Ready: m.GetReady(),
+		Middleware: int(m.GetMiddleware()), Tests: int(m.GetTests()), Ready: m.GetReady(), Process: processFrom(m.GetProcess()),
 	}
 	if m.GetLastUpdate() != nil {
 		u := UpdateFrom(m.GetLastUpdate())

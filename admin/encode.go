@@ -64,7 +64,7 @@ func statusProto(s app.Status) *adminv1.Status {
 		Requests: s.Requests, Failed: s.Failed, Streams: s.Streams, Runs: s.Runs,
 		Listen: each(s.Listen, valid), Admin: valid(s.Admin), Watch: valid(s.Watch),
 		Routes: i32(s.Routes), Workflows: i32(s.Workflows), Jobs: i32(s.Jobs),
-		Middleware: i32(s.Middleware), Tests: i32(s.Tests), Ready: s.Ready,
+		Middleware: i32(s.Middleware), Tests: i32(s.Tests), Ready: s.Ready, Process: processProto(s.Process),
 	}
 	if s.LastUpdate != nil {
 		out.LastUpdate = updateProto(*s.LastUpdate)

@@ -37,6 +37,7 @@ func (s *Server) rpcError(err error) error {
 		coded   *connect.Error
 		refused *app.RefusedError
 		lagged  *laggedError
+		upgrade *UpgradeError
 	)
 	switch {
 	case errors.As(err, &coded):
@@ -45,6 +46,13 @@ func (s *Server) rpcError(err error) error {
 		return coding(connect.CodeFailedPrecondition, err, &adminv1.Refusal{Update: updateProto(refused.Update)})
 	case errors.As(err, &lagged):
 		return coding(connect.CodeAborted, err, &adminv1.Lagged{After: lagged.after, Instance: s.instance})
+	case errors.As(err, &upgrade):
+		return coding(connect.CodeFailedPrecondition, err, &adminv1.UpgradeFailure{
+			Step: valid(upgrade.Step), RolledBack: upgrade.RolledBack, Remembered: upgrade.Remembered, Reason: valid(upgrade.Reason)})
+	case errors.Is(err, app.ErrSuspended), errors.Is(err, ErrBusy):
+		return coding(connect.CodeAborted, err, nil)
+	case errors.Is(err, errors.ErrUnsupported):
+		return coding(connect.CodeUnimplemented, err, nil)
 	case errors.Is(err, app.ErrConflict):
 		return coding(connect.CodeAborted, err, &adminv1.Conflict{LiveGeneration: i32(s.app.Status().Live.Number)})
 	case errors.Is(err, app.ErrNotFound):

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,17 +23,14 @@ const (
 	shutdownGrace = 5 * time.Second
 )
 
-// Serve answers on the listeners until ctx ends or one of them fails, then ends
-// the streams, gives calls five seconds, closes the listeners and the server,
-// and returns. The error is nil when ctx ended. It may be called once.
-func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
-	if len(listeners) == 0 {
-		return errors.New("serve admin: no listener")
-	}
+// HTTPServer returns a server with the settings that Serve uses, for who has
+// listeners to serve in another way. Connections that arrive at the Unix sockets
+// with the local addresses trusted, which only their owner may open, need no token.
+func (s *Server) HTTPServer(trusted ...string) *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	srv := &http.Server{
+	return &http.Server{
 		Handler:           s.handler,
 		Protocols:         &protocols,
 		ReadHeaderTimeout: headerTimeout,
@@ -41,9 +39,23 @@ func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		ConnContext:       markConn,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if a := c.LocalAddr(); a != nil && a.Network() == "unix" && slices.Contains(trusted, a.String()) {
+				return context.WithValue(ctx, ownerKey{}, true)
+			}
+			return markConn(ctx, c)
+		},
 	}
+}
 
+// Serve answers on the listeners until ctx ends or one of them fails, then ends
+// the streams, gives calls five seconds, closes the listeners and the server,
+// and returns. The error is nil when ctx ended. It may be called once.
+func (s *Server) Serve(ctx context.Context, listeners ...net.Listener) error {
+	if len(listeners) == 0 {
+		return errors.New("serve admin: no listener")
+	}
+	srv := s.HTTPServer()
 	failed := make(chan error, len(listeners))
 	var wg sync.WaitGroup
 	for _, l := range listeners {

@@ -66,6 +66,11 @@ type Options struct {
 	// discards them.
 	Log *slog.Logger
 
+	// Upgrade replaces the running process. Its errors are [*UpgradeError], and
+	// others that wrap [ErrBusy] or errors.ErrUnsupported. Nil answers that it
+	// cannot be replaced.
+	Upgrade func(ctx context.Context, r UpgradeRequest) (Upgrade, error)
+
 	// Ready returns why the app is not ready to serve, or nil. A nil Ready
 	// asks the app's status.
 	Ready func() error
@@ -130,6 +135,9 @@ func (s *Server) Close() error {
 	s.replays.close()
 	return nil
 }
+
+// Drain makes every open stream end soon, before the listeners close.
+func (s *Server) Drain() { s.endStreams() }
 
 // endStreams makes every open stream end soon.
 func (s *Server) endStreams() { s.closeOnce.Do(func() { close(s.closing) }) }

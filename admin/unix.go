@@ -61,6 +61,24 @@ func ListenUnix(path string) (net.Listener, error) {
 	return &socketListener{UnixListener: l, path: path, info: info}, nil
 }
 
+// OwnUnix makes sure that only its owner may open the socket that was bound at
+// bound, in a directory of mode 0700, and moves it to path, where one that a dead
+// process has left is replaced.
+func OwnUnix(bound, path string) error {
+	err := removeStale(path)
+	if err == nil {
+		err = errors.Join(os.Chmod(bound, 0o600), os.Rename(bound, path))
+	}
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", path, err)
+	}
+	return nil
+}
+
+// OwnerOnly returns nil when the file mode keeps everyone but the owner of the
+// socket at path away, as [Options].Token says.
+func OwnerOnly(path string) error { return ownerOnly(path) }
+
 // removeStale removes a socket that nobody answers on.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)

@@ -12,6 +12,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -77,6 +78,14 @@ type Options struct {
 	// Observer is told what happens, for metrics. It may be nil.
 	Observer Observer
 
+	// Standby opens the app beside the process that owns it: it serves the
+	// generation that is current there, whatever the disk holds, and owns nothing,
+	// neither history nor schedule, and writes nothing, before Activate.
+	Standby bool
+
+	// Data is what ExportData wrote in another process. Empty means none.
+	Data []byte
+
 	// NoSync skips fsync when the history is written. For benchmarks.
 	NoSync bool
 }
@@ -114,6 +123,14 @@ type App struct {
 	heartbeat  time.Duration // between signs of life on a stream
 
 	updating chan struct{} // holds a token for the length of an update
+	roleNow  atomic.Int32  // a role; changes while the token is held
+	process  atomic.Pointer[func() ProcessInfo]
+
+	hand      sync.Mutex      // held while the app is handed over; guards what follows, taken before mu
+	running   context.Context // of the loops
+	watching  *watching       // nil while no watcher runs
+	confirmed bool            // Confirm was called
+	exported  *kv.Store       // what ExportData wrote last
 
 	mu        sync.Mutex // guards what follows
 	scanned   *tree.Tree // the latest scan, for reuse of unchanged files
@@ -140,20 +157,29 @@ const keptUpdates = 256
 //
 // The App runs until Close.
 func Open(ctx context.Context, path string, opt Options) (*App, error) {
-	abs, err := filepath.Abs(path)
+	a, err := open(path, opt)
 	if err != nil {
 		return nil, err
 	}
-	a, err := newApp(abs, opt)
-	if err != nil {
-		return nil, err
+	start := a.coldStart
+	if opt.Standby {
+		start = a.standBy
 	}
-	if err := a.coldStart(ctx); err != nil {
+	if err := start(ctx); err != nil {
 		a.discard()
 		return nil, err
 	}
 	a.startLoops(ctx)
 	return a, nil
+}
+
+// open makes the App of a path that may be relative. It serves nothing yet.
+func open(path string, opt Options) (*App, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	return newApp(abs, opt)
 }
 
 // newApp makes an App that serves nothing yet.
@@ -181,13 +207,15 @@ func newApp(abs string, opt Options) (*App, error) {
 	if rel, err := filepath.Rel(abs, opt.StateDir); err == nil && filepath.IsLocal(rel) && rel[0] != '.' {
 		return nil, fmt.Errorf("the state directory %s lies inside the app: each update would change the app; use another place", opt.StateDir)
 	}
-	if err := worthKeeping(abs, opt.StateDir); err != nil {
-		return nil, err
+	if !opt.Standby {
+		if err := worthKeeping(abs, opt.StateDir); err != nil {
+			return nil, err
+		}
+		if err := os.MkdirAll(filepath.Dir(opt.StateDir), 0o755); err != nil {
+			return nil, fmt.Errorf("make room for the history: %w", err)
+		}
 	}
-	if err := os.MkdirAll(filepath.Dir(opt.StateDir), 0o755); err != nil {
-		return nil, fmt.Errorf("make room for the history: %w", err)
-	}
-	st, err := store.Open(opt.StateDir, store.Options{NoSync: opt.NoSync})
+	st, err := store.Open(opt.StateDir, store.Options{NoSync: opt.NoSync, ReadOnly: opt.Standby})
 	if err != nil {
 		return nil, err
 	}
@@ -205,10 +233,17 @@ func newApp(abs string, opt Options) (*App, error) {
 		records:   map[int]*record{}, images: map[int]*image{},
 	}
 	a.env = &environment{work: a.background, runs: &a.runs, kv: a.kv, topics: a.topics, fetch: a.fetch, log: a.log, now: time.Now}
-	a.sched = schedule.New(schedule.Options{Log: a.log, Done: a.jobDone})
+	a.sched = schedule.New(schedule.Options{Log: a.log, Done: a.jobDone, Suspended: opt.Standby})
 	off := "off"
 	a.mode.Store(&off)
+	if opt.Standby {
+		a.roleNow.Store(int32(standby))
+	}
 	a.loadHistory()
+	if err := a.kv.Import(bytes.NewReader(opt.Data)); err != nil {
+		a.discard()
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -238,8 +273,11 @@ func (a *App) startLoops(ctx context.Context) {
 	a.loops.Go(func() { _ = a.sched.Run(ctx) })
 	a.loops.Go(func() { a.sample(ctx) })
 	a.loops.Go(func() { a.prove(ctx) })
-	if a.opt.Watch || a.opt.Notice {
-		a.loops.Go(func() { a.watch(ctx) })
+	a.hand.Lock()
+	defer a.hand.Unlock()
+	a.running = ctx
+	if a.role() == owner {
+		a.startWatch()
 	}
 }
 
@@ -278,6 +316,9 @@ func (a *App) Close(ctx context.Context) error {
 	}
 	a.Drain()
 	a.interruptUpdate(ErrClosed)
+	a.hand.Lock() // from here on no watcher starts
+	a.stopWatch()
+	a.hand.Unlock()
 	err := a.sched.Stop(ctx)
 	a.background.close(ctx)
 	a.stop(ErrClosed)

@@ -39,6 +39,10 @@ func (a *App) startUpdate(ctx context.Context, c Change) (_ context.Context, don
 		done()
 		return nil, nil, ErrClosed
 	}
+	if err := a.refuseChange(); err != nil {
+		done()
+		return nil, nil, err
+	}
 	if live := a.liveNumber(); c.Expect != 0 && c.Expect != live {
 		done()
 		return nil, nil, fmt.Errorf("%w: expected %d, live is %d", ErrConflict, c.Expect, live)

@@ -130,6 +130,26 @@ type Status struct {
 	Middleware int              `json:"middleware"`
 	Tests      int              `json:"tests"`
 	Ready      bool             `json:"ready"`
+
+	// Process is set where the running process can be replaced.
+	Process *ProcessInfo `json:"process,omitempty"`
+}
+
+// ProcessInfo is where the process stands in the row of those that replaced each
+// other.
+type ProcessInfo struct {
+	Generation int          `json:"generation"`         // upgrades that led to it, from 0
+	State      string       `json:"state"`              // as package upgrade names it: "serving", "probation", …
+	Draining   []OldProcess `json:"draining,omitempty"` // the oldest first
+}
+
+// OldProcess is one that was replaced and finishes what it has.
+type OldProcess struct {
+	PID         int       `json:"pid"`
+	Generation  int       `json:"generation"`
+	Since       time.Time `json:"since"` // when it began to drain
+	Inflight    int64     `json:"inflight"`
+	Connections int       `json:"connections"`
 }
 
 // Staged is the state of the disk as last seen.
@@ -204,7 +224,7 @@ type FileChange struct {
 type Event struct {
 	ID         int64     `json:"id"`
 	Time       time.Time `json:"time"`
-	Type       string    `json:"type"` // update, generation, drift, run, job, log, stats, app
+	Type       string    `json:"type"` // update, generation, drift, run, job, log, stats, app, upgrade
 	Level      string    `json:"level,omitempty"`
 	Message    string    `json:"message"`
 	Generation int       `json:"generation,omitempty"`

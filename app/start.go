@@ -42,6 +42,23 @@ func (a *App) coldStart(ctx context.Context) error {
 	return nil
 }
 
+// standBy makes the generation live that is current in the process that owns
+// the app.
+func (a *App) standBy(ctx context.Context) error {
+	current, err := a.store.Current()
+	if err == nil && current == 0 {
+		err = fmt.Errorf("no generation is current in %s: nothing serves yet that could be taken over", a.opt.StateDir)
+	}
+	if err != nil {
+		return err
+	}
+	if err := a.resume(ctx, current, "taken over from the process before"); err != nil {
+		return err
+	}
+	a.followDisk(nil)
+	return nil
+}
+
 // resume makes a stored generation live at the start of the program.
 func (a *App) resume(ctx context.Context, number int, why string) error {
 	im, rec, err := a.kept(ctx, number)

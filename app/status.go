@@ -98,6 +98,10 @@ func (a *App) Status() Status {
 	if l := a.listen.Load(); l != nil {
 		s.Listen = *l
 	}
+	if f := a.process.Load(); f != nil {
+		p := (*f)()
+		s.Process = &p
+	}
 	if l := a.admin.Load(); l != nil {
 		s.Admin = *l
 	}
@@ -137,6 +141,12 @@ func (a *App) Status() Status {
 	s.LastUpdate = a.last
 	return s
 }
+
+// LiveNumber returns the number of the live generation, 0 for none.
+func (a *App) LiveNumber() int { return a.liveNumber() }
+
+// SetProcess tells Status what to ask about the process. It may be called again.
+func (a *App) SetProcess(info func() ProcessInfo) { a.process.Store(&info) }
 
 // SetListen tells Status which addresses the app and its admin API listen on.
 func (a *App) SetListen(app []string, admin string) {
@@ -294,9 +304,33 @@ func changesBetween(old, now *tree.Tree) []FileChange {
 	return out
 }
 
-// loadHistory reads the kept generations of earlier processes.
+// reloadHistory reads what another process has added to the history, and forgets
+// what it has dropped.
+func (a *App) reloadHistory() {
+	kept := map[int]bool{a.liveNumber(): true}
+	for _, r := range a.store.List() {
+		kept[r.Number] = true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.order = slices.DeleteFunc(a.order, func(n int) bool {
+		if kept[n] || a.images[n] != nil {
+			return false
+		}
+		delete(a.records, n)
+		return true
+	})
+	a.updates = nil
+	a.loadHistory()
+}
+
+// loadHistory reads the kept generations of earlier processes. a.mu is held,
+// unless nobody else knows a.
 func (a *App) loadHistory() {
 	for _, r := range a.store.List() {
+		if a.records[r.Number] != nil {
+			continue
+		}
 		rec := &record{header: headerOf(r.Number), info: GenerationInfo{
 			Number: r.Number, Digest: r.Digest, State: GenFreed, Created: r.Created, Update: r.Update, Trigger: r.Trigger, Message: r.Message,
 			Files: len(r.Files), Units: r.Units, Carried: r.Carried, Tests: r.Tests,
@@ -304,6 +338,7 @@ func (a *App) loadHistory() {
 		a.records[r.Number] = rec
 		a.order = append(a.order, r.Number)
 	}
+	slices.Sort(a.order)
 	err := a.store.Tail("updates", keptUpdates/2, func(line json.RawMessage) error {
 		var u loggedUpdate
 		if err := json.Unmarshal(line, &u); err != nil {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -117,7 +118,7 @@ func (up *updater) tell(u Update) {
 	if a.opt.Observer != nil {
 		a.opt.Observer.Updated(u)
 	}
-	if u.Outcome != OutcomeNoop {
+	if u.Outcome != OutcomeNoop && a.role() != standby {
 		a.mu.Lock()
 		line := loggedUpdate{Update: u, Disk: a.heldDisk}
 		a.mu.Unlock()
@@ -262,7 +263,7 @@ func (up *updater) swap(g *Generation) {
 	a.swapNanos.add(took)
 	up.phase = start
 	up.timed("switch")
-	if err := a.store.SetCurrent(g.number); err != nil {
+	if err := a.store.SetCurrent(g.number); err != nil && (a.role() != standby || !errors.Is(err, store.ErrReadOnly)) {
 		up.u.Warnings = append(up.u.Warnings, Problem{Kind: "store", Message: "which generation is live could not be noted on disk: " + err.Error(),
 			Hint: "a restart would go on with another one; make room in " + a.opt.StateDir + " and apply again"})
 	}

@@ -8,11 +8,8 @@ import (
 
 // watch applies stable changes of the disk until ctx ends.
 func (a *App) watch(ctx context.Context) {
-	a.mu.Lock()
-	seen := a.staged.Digest
-	a.mu.Unlock()
 	err := watch.Run(ctx, watch.Options{
-		Dir: a.path, Quiet: a.opt.Quiet, Poll: a.opt.Poll, ForcePoll: a.opt.Poll > 0, Seen: seen, Log: a.log,
+		Dir: a.path, Quiet: a.opt.Quiet, Poll: a.opt.Poll, ForcePoll: a.opt.Poll > 0, Seen: a.seen(), Log: a.log,
 		Mode: func(mode string) {
 			if !a.opt.Watch {
 				mode = "off" // what is noticed is not applied

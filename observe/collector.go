@@ -19,6 +19,7 @@ var (
 	descStreams    = desc("streams", "Open streams, by the generation that holds them.", "generation")
 	descRuns       = desc("runs_in_progress", "Workflow runs in progress.")
 	descNext       = desc("job_next_run_timestamp_seconds", "When a job runs next.", "job")
+	descDraining   = desc("draining_processes", "Processes that were replaced and finish what they have.")
 	descRunning    = desc("job_running", "Instances of a job that run.", "job")
 )
 
@@ -32,7 +33,7 @@ type collector struct{ m *Metrics }
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descLive, descGeneration, descStates, descDrift, descReady, descInflight,
-		descStreams, descRuns, descNext, descRunning} {
+		descStreams, descRuns, descNext, descRunning, descDraining} {
 		to <- d
 	}
 }
@@ -57,6 +58,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	send(descDrift, bit(st.Drift))
 	send(descReady, bit(st.Ready))
 	send(descRuns, float64(st.Runs))
+	if st.Process != nil {
+		send(descDraining, float64(len(st.Process.Draining)))
+	}
 	c.generations(src.Generations(), send)
 
 	seen := make(set)

@@ -25,9 +25,12 @@ func setOf(names ...string) set {
 
 // The values that a label may have besides other.
 var (
-	outcomes = setOf(string(app.OutcomeLive), string(app.OutcomeRefused), string(app.OutcomeNoop), string(app.OutcomeRolledBack))
-	triggers = setOf("start", "watch", "api", "signal", "rollback")
-	phases   = setOf("scan", "compile", "check", "test", "store", "warm", "switch", "drain")
+	outcomes        = setOf(string(app.OutcomeLive), string(app.OutcomeRefused), string(app.OutcomeNoop), string(app.OutcomeRolledBack))
+	triggers        = setOf("start", "watch", "api", "signal", "rollback")
+	phases          = setOf("scan", "compile", "check", "test", "store", "warm", "switch", "drain")
+	upgradeOutcomes = setOf("committed", "refused", "failed", "rolled_back")
+	upgradeSteps    = setOf("check", "start", "hello", "prepare", "ready", "release", "serve", "probation")
+
 	statuses = setOf("ok", "failed", "skipped", "canceled")
 	states   = setOf(string(app.GenLive), string(app.GenDraining), string(app.GenRetired), string(app.GenFreed))
 	kinds    = setOf(string(script.Failed), string(script.Syntax), string(script.Refused), string(script.Timeout),

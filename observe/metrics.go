@@ -64,6 +64,8 @@ type Metrics struct {
 	phases        *prometheus.HistogramVec
 	reloadOK      prometheus.Gauge
 	reloadOKTime  prometheus.Gauge
+	upgrades      *prometheus.CounterVec
+	upgradeSteps  *prometheus.HistogramVec
 	workflowRuns  *prometheus.CounterVec
 	jobRuns       *prometheus.CounterVec
 	scrapeProblem prometheus.Counter
@@ -97,6 +99,8 @@ func New(src Source, b Build) *Metrics {
 		phases:        histograms("reload_phase_seconds", "Time of one phase of an update.", phaseBuckets, "phase"),
 		reloadOK:      gauge("last_reload_successful", "Whether the last update was not refused."),
 		reloadOKTime:  gauge("last_reload_success_timestamp_seconds", "When an update last ended without being refused; 0 for never."),
+		upgrades:      counters("upgrades_total", "Replacements of the running process, by how they ended; committed ones since the first process.", "outcome"),
+		upgradeSteps:  histograms("upgrade_step_seconds", "Time of one step of a replacement of the process, as the process saw it that was to be replaced.", requestBuckets, "step"),
 		workflowRuns:  counters("runs_total", "Workflow runs that ended.", "workflow", "status"),
 		jobRuns:       counters("job_runs_total", "Job runs that ended or were skipped.", "job", "status"),
 		scrapeProblem: counter("scrape_problems_total", "Series that a scrape left out because the app reported them twice or wrongly."),
@@ -109,9 +113,12 @@ func New(src Source, b Build) *Metrics {
 	})
 	build.Set(1)
 	m.registry.MustRegister(m.requests, m.requestTime, m.scriptTime, m.scriptErrors, m.reloads, m.phases, m.reloadOK,
-		m.reloadOKTime, m.workflowRuns, m.jobRuns, m.scrapeProblem, build, &collector{m},
+		m.reloadOKTime, m.upgrades, m.upgradeSteps, m.workflowRuns, m.jobRuns, m.scrapeProblem, build, &collector{m},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.reloadOK.Set(1)
+	for outcome := range upgradeOutcomes {
+		m.upgrades.WithLabelValues(outcome)
+	}
 	for outcome := range outcomes { // an alert on an increase needs the zero before it
 		for trigger := range triggers {
 			m.reloads.WithLabelValues(outcome, trigger)
@@ -181,6 +188,20 @@ func (m *Metrics) Updated(u app.Update) {
 		m.reloadOKTime.Set(seconds(ended))
 	}
 	m.prune()
+}
+
+// Upgraded notes that n upgrades led to this process. It is called once.
+func (m *Metrics) Upgraded(n int) { m.upgrades.WithLabelValues("committed").Add(float64(n)) }
+
+// UpgradeFailed counts an upgrade after which this process serves on: "refused",
+// "failed" or "rolled_back".
+func (m *Metrics) UpgradeFailed(outcome string) {
+	m.upgrades.WithLabelValues(fold(upgradeOutcomes, outcome)).Inc()
+}
+
+// UpgradeStep reports a step of an upgrade that went well.
+func (m *Metrics) UpgradeStep(step string, took time.Duration) {
+	m.upgradeSteps.WithLabelValues(fold(upgradeSteps, step)).Observe(took.Seconds())
 }
 
 // RunEnded implements app.Observer.

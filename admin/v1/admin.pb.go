@@ -21,7 +21,8 @@
 //   UNAUTHENTICATED      (HTTP 401) no token, or a wrong one
 //   NOT_FOUND            (HTTP 404) the generation or run is not kept
 //   ABORTED              (HTTP 409) expected_generation is not live, with a
-//                        Conflict detail; or a stream fell behind, with a Lagged
+//                        Conflict detail; the process is being replaced, so
+//                        that changes have to wait; or a stream fell behind, with a Lagged
 //                        detail
 //   FAILED_PRECONDITION  (HTTP 400) a check or a test refused the update, with a
 //                        Refusal detail; what served before serves on
@@ -1173,6 +1174,223 @@ func (x *RollbackResponse) GetReplayed() bool {
 	return false
 }
 
+type UpgradeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The program, an absolute path on the machine of the process. Empty means the
+	// file that the process was started from. Only callers on the Unix socket, which
+	// nobody but the owner may open, can name one.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Start a program that was rolled back before.
+	Force bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	// Return as soon as the program has passed its checks and is being started.
+	NoWait        bool `protobuf:"varint,3,opt,name=no_wait,json=noWait,proto3" json:"no_wait,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpgradeRequest) Reset() {
+	*x = UpgradeRequest{}
+	mi := &file_admin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpgradeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpgradeRequest) ProtoMessage() {}
+
+func (x *UpgradeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpgradeRequest.ProtoReflect.Descriptor instead.
+func (*UpgradeRequest) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *UpgradeRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *UpgradeRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
+}
+
+func (x *UpgradeRequest) GetNoWait() bool {
+	if x != nil {
+		return x.NoWait
+	}
+	return false
+}
+
+type UpgradeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Upgrade       *Upgrade               `protobuf:"bytes,1,opt,name=upgrade,proto3" json:"upgrade,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpgradeResponse) Reset() {
+	*x = UpgradeResponse{}
+	mi := &file_admin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpgradeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpgradeResponse) ProtoMessage() {}
+
+func (x *UpgradeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpgradeResponse.ProtoReflect.Descriptor instead.
+func (*UpgradeResponse) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *UpgradeResponse) GetUpgrade() *Upgrade {
+	if x != nil {
+		return x.Upgrade
+	}
+	return nil
+}
+
+// Upgrade is what became of an upgrade.
+type Upgrade struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The new process; 0 when that was not waited for.
+	Pid int64 `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	// Its number in the row of processes; the first is 0.
+	Generation int32  `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	Path       string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
+	// Of the main module, as the program was built.
+	Version string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	// SHA-256 of the program in hex.
+	Digest string `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"`
+	// "check", "start", "hello", "prepare", "ready", "release", "serve", "probation".
+	Steps []*Phase `protobuf:"bytes,6,rep,name=steps,proto3" json:"steps,omitempty"`
+	// From the request until the new process accepted.
+	Serving *durationpb.Duration `protobuf:"bytes,7,opt,name=serving,proto3" json:"serving,omitempty"`
+	// With the probation.
+	Took          *durationpb.Duration `protobuf:"bytes,8,opt,name=took,proto3" json:"took,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Upgrade) Reset() {
+	*x = Upgrade{}
+	mi := &file_admin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Upgrade) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Upgrade) ProtoMessage() {}
+
+func (x *Upgrade) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Upgrade.ProtoReflect.Descriptor instead.
+func (*Upgrade) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Upgrade) GetPid() int64 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Upgrade) GetGeneration() int32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Upgrade) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Upgrade) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Upgrade) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *Upgrade) GetSteps() []*Phase {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *Upgrade) GetServing() *durationpb.Duration {
+	if x != nil {
+		return x.Serving
+	}
+	return nil
+}
+
+func (x *Upgrade) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
 type WatchEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Events after this number, those that are kept first. Unset for new events
@@ -1190,7 +1408,7 @@ type WatchEventsRequest struct {
 
 func (x *WatchEventsRequest) Reset() {
 	*x = WatchEventsRequest{}
-	mi := &file_admin_proto_msgTypes[24]
+	mi := &file_admin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1202,7 +1420,7 @@ func (x *WatchEventsRequest) String() string {
 func (*WatchEventsRequest) ProtoMessage() {}
 
 func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[24]
+	mi := &file_admin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1215,7 +1433,7 @@ func (x *WatchEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsRequest.ProtoReflect.Descriptor instead.
 func (*WatchEventsRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{24}
+	return file_admin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *WatchEventsRequest) GetAfter() int64 {
@@ -1256,7 +1474,7 @@ type WatchEventsResponse struct {
 
 func (x *WatchEventsResponse) Reset() {
 	*x = WatchEventsResponse{}
-	mi := &file_admin_proto_msgTypes[25]
+	mi := &file_admin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1268,7 +1486,7 @@ func (x *WatchEventsResponse) String() string {
 func (*WatchEventsResponse) ProtoMessage() {}
 
 func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[25]
+	mi := &file_admin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1281,7 +1499,7 @@ func (x *WatchEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEventsResponse.ProtoReflect.Descriptor instead.
 func (*WatchEventsResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{25}
+	return file_admin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *WatchEventsResponse) GetEvent() *Event {
@@ -1327,7 +1545,7 @@ type ListLogsRequest struct {
 
 func (x *ListLogsRequest) Reset() {
 	*x = ListLogsRequest{}
-	mi := &file_admin_proto_msgTypes[26]
+	mi := &file_admin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1339,7 +1557,7 @@ func (x *ListLogsRequest) String() string {
 func (*ListLogsRequest) ProtoMessage() {}
 
 func (x *ListLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[26]
+	mi := &file_admin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1352,7 +1570,7 @@ func (x *ListLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogsRequest.ProtoReflect.Descriptor instead.
 func (*ListLogsRequest) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{26}
+	return file_admin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListLogsRequest) GetLimit() int32 {
@@ -1385,7 +1603,7 @@ type ListLogsResponse struct {
 
 func (x *ListLogsResponse) Reset() {
 	*x = ListLogsResponse{}
-	mi := &file_admin_proto_msgTypes[27]
+	mi := &file_admin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1397,7 +1615,7 @@ func (x *ListLogsResponse) String() string {
 func (*ListLogsResponse) ProtoMessage() {}
 
 func (x *ListLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[27]
+	mi := &file_admin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1410,7 +1628,7 @@ func (x *ListLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLogsResponse.ProtoReflect.Descriptor instead.
 func (*ListLogsResponse) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{27}
+	return file_admin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListLogsResponse) GetLines() []*Event {
@@ -1452,20 +1670,22 @@ type Status struct {
 	Listen []string `protobuf:"bytes,17,rep,name=listen,proto3" json:"listen,omitempty"`
 	Admin  string   `protobuf:"bytes,18,opt,name=admin,proto3" json:"admin,omitempty"`
 	// How the disk is watched: "events", "polling" or "off".
-	Watch         string `protobuf:"bytes,19,opt,name=watch,proto3" json:"watch,omitempty"`
-	Routes        int32  `protobuf:"varint,20,opt,name=routes,proto3" json:"routes,omitempty"`
-	Workflows     int32  `protobuf:"varint,21,opt,name=workflows,proto3" json:"workflows,omitempty"`
-	Jobs          int32  `protobuf:"varint,22,opt,name=jobs,proto3" json:"jobs,omitempty"`
-	Middleware    int32  `protobuf:"varint,23,opt,name=middleware,proto3" json:"middleware,omitempty"`
-	Tests         int32  `protobuf:"varint,24,opt,name=tests,proto3" json:"tests,omitempty"`
-	Ready         bool   `protobuf:"varint,25,opt,name=ready,proto3" json:"ready,omitempty"`
+	Watch      string `protobuf:"bytes,19,opt,name=watch,proto3" json:"watch,omitempty"`
+	Routes     int32  `protobuf:"varint,20,opt,name=routes,proto3" json:"routes,omitempty"`
+	Workflows  int32  `protobuf:"varint,21,opt,name=workflows,proto3" json:"workflows,omitempty"`
+	Jobs       int32  `protobuf:"varint,22,opt,name=jobs,proto3" json:"jobs,omitempty"`
+	Middleware int32  `protobuf:"varint,23,opt,name=middleware,proto3" json:"middleware,omitempty"`
+	Tests      int32  `protobuf:"varint,24,opt,name=tests,proto3" json:"tests,omitempty"`
+	Ready      bool   `protobuf:"varint,25,opt,name=ready,proto3" json:"ready,omitempty"`
+	// Unset where the process cannot be replaced.
+	Process       *Process `protobuf:"bytes,26,opt,name=process,proto3" json:"process,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Status) Reset() {
 	*x = Status{}
-	mi := &file_admin_proto_msgTypes[28]
+	mi := &file_admin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1697,7 @@ func (x *Status) String() string {
 func (*Status) ProtoMessage() {}
 
 func (x *Status) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[28]
+	mi := &file_admin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1710,7 @@ func (x *Status) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Status.ProtoReflect.Descriptor instead.
 func (*Status) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{28}
+	return file_admin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Status) GetApp() string {
@@ -1668,6 +1888,157 @@ func (x *Status) GetReady() bool {
 	return false
 }
 
+func (x *Status) GetProcess() *Process {
+	if x != nil {
+		return x.Process
+	}
+	return nil
+}
+
+// Process is where a process stands in the row of those that replaced each other.
+type Process struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Upgrades that led to it, from 0.
+	Generation int32 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	// "starting", "ready", "probation", "serving", "upgrading", "standby" or
+	// "draining".
+	State string `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	// Processes that were replaced and finish what they have, the oldest first.
+	Draining      []*OldProcess `protobuf:"bytes,3,rep,name=draining,proto3" json:"draining,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Process) Reset() {
+	*x = Process{}
+	mi := &file_admin_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Process) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Process) ProtoMessage() {}
+
+func (x *Process) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Process.ProtoReflect.Descriptor instead.
+func (*Process) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Process) GetGeneration() int32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Process) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Process) GetDraining() []*OldProcess {
+	if x != nil {
+		return x.Draining
+	}
+	return nil
+}
+
+// OldProcess is one that was replaced.
+type OldProcess struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Pid        int64                  `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	Generation int32                  `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	Since      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	// Requests that it is answering.
+	Inflight int64 `protobuf:"varint,4,opt,name=inflight,proto3" json:"inflight,omitempty"`
+	// Open ones.
+	Connections   int32 `protobuf:"varint,5,opt,name=connections,proto3" json:"connections,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OldProcess) Reset() {
+	*x = OldProcess{}
+	mi := &file_admin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OldProcess) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OldProcess) ProtoMessage() {}
+
+func (x *OldProcess) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OldProcess.ProtoReflect.Descriptor instead.
+func (*OldProcess) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *OldProcess) GetPid() int64 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *OldProcess) GetGeneration() int32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *OldProcess) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *OldProcess) GetInflight() int64 {
+	if x != nil {
+		return x.Inflight
+	}
+	return 0
+}
+
+func (x *OldProcess) GetConnections() int32 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
 // Staged is the disk as last seen.
 type Staged struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -1682,7 +2053,7 @@ type Staged struct {
 
 func (x *Staged) Reset() {
 	*x = Staged{}
-	mi := &file_admin_proto_msgTypes[29]
+	mi := &file_admin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1694,7 +2065,7 @@ func (x *Staged) String() string {
 func (*Staged) ProtoMessage() {}
 
 func (x *Staged) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[29]
+	mi := &file_admin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1707,7 +2078,7 @@ func (x *Staged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Staged.ProtoReflect.Descriptor instead.
 func (*Staged) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{29}
+	return file_admin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Staged) GetDigest() string {
@@ -1771,7 +2142,7 @@ type Generation struct {
 
 func (x *Generation) Reset() {
 	*x = Generation{}
-	mi := &file_admin_proto_msgTypes[30]
+	mi := &file_admin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1783,7 +2154,7 @@ func (x *Generation) String() string {
 func (*Generation) ProtoMessage() {}
 
 func (x *Generation) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[30]
+	mi := &file_admin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1796,7 +2167,7 @@ func (x *Generation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generation.ProtoReflect.Descriptor instead.
 func (*Generation) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{30}
+	return file_admin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Generation) GetNumber() int32 {
@@ -1931,7 +2302,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_admin_proto_msgTypes[31]
+	mi := &file_admin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1943,7 +2314,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[31]
+	mi := &file_admin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1956,7 +2327,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{31}
+	return file_admin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *File) GetPath() string {
@@ -1994,7 +2365,7 @@ type FileChange struct {
 
 func (x *FileChange) Reset() {
 	*x = FileChange{}
-	mi := &file_admin_proto_msgTypes[32]
+	mi := &file_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +2377,7 @@ func (x *FileChange) String() string {
 func (*FileChange) ProtoMessage() {}
 
 func (x *FileChange) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[32]
+	mi := &file_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +2390,7 @@ func (x *FileChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileChange.ProtoReflect.Descriptor instead.
 func (*FileChange) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{32}
+	return file_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *FileChange) GetPath() string {
@@ -2062,7 +2433,7 @@ type Unit struct {
 
 func (x *Unit) Reset() {
 	*x = Unit{}
-	mi := &file_admin_proto_msgTypes[33]
+	mi := &file_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2445,7 @@ func (x *Unit) String() string {
 func (*Unit) ProtoMessage() {}
 
 func (x *Unit) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[33]
+	mi := &file_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2458,7 @@ func (x *Unit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unit.ProtoReflect.Descriptor instead.
 func (*Unit) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{33}
+	return file_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Unit) GetName() string {
@@ -2167,7 +2538,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_admin_proto_msgTypes[34]
+	mi := &file_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2179,7 +2550,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[34]
+	mi := &file_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2192,7 +2563,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{34}
+	return file_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Job) GetName() string {
@@ -2289,7 +2660,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_admin_proto_msgTypes[35]
+	mi := &file_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2672,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[35]
+	mi := &file_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2685,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{35}
+	return file_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Run) GetId() string {
@@ -2418,7 +2789,7 @@ type RunStep struct {
 
 func (x *RunStep) Reset() {
 	*x = RunStep{}
-	mi := &file_admin_proto_msgTypes[36]
+	mi := &file_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2430,7 +2801,7 @@ func (x *RunStep) String() string {
 func (*RunStep) ProtoMessage() {}
 
 func (x *RunStep) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[36]
+	mi := &file_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2443,7 +2814,7 @@ func (x *RunStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunStep.ProtoReflect.Descriptor instead.
 func (*RunStep) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{36}
+	return file_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RunStep) GetName() string {
@@ -2526,7 +2897,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_admin_proto_msgTypes[37]
+	mi := &file_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2538,7 +2909,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[37]
+	mi := &file_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2551,7 +2922,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{37}
+	return file_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Update) GetId() string {
@@ -2663,7 +3034,7 @@ type Phase struct {
 
 func (x *Phase) Reset() {
 	*x = Phase{}
-	mi := &file_admin_proto_msgTypes[38]
+	mi := &file_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2675,7 +3046,7 @@ func (x *Phase) String() string {
 func (*Phase) ProtoMessage() {}
 
 func (x *Phase) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[38]
+	mi := &file_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2688,7 +3059,7 @@ func (x *Phase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Phase.ProtoReflect.Descriptor instead.
 func (*Phase) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{38}
+	return file_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Phase) GetName() string {
@@ -2724,7 +3095,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_admin_proto_msgTypes[39]
+	mi := &file_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2736,7 +3107,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[39]
+	mi := &file_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2749,7 +3120,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{39}
+	return file_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Problem) GetKind() string {
@@ -2820,7 +3191,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_admin_proto_msgTypes[40]
+	mi := &file_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2832,7 +3203,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[40]
+	mi := &file_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2845,7 +3216,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{40}
+	return file_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Plan) GetBase() int32 {
@@ -2902,7 +3273,8 @@ type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    int64                  `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	Time  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
-	// "update", "generation", "drift", "run", "job", "log", "stats" or "app".
+	// "update", "generation", "drift", "run", "job", "log", "stats", "app" or
+	// "upgrade".
 	Type       string `protobuf:"bytes,3,opt,name=type,proto3" json:"type,omitempty"`
 	Level      string `protobuf:"bytes,4,opt,name=level,proto3" json:"level,omitempty"`
 	Message    string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
@@ -2918,7 +3290,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_admin_proto_msgTypes[41]
+	mi := &file_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2930,7 +3302,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[41]
+	mi := &file_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2943,7 +3315,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{41}
+	return file_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Event) GetId() int64 {
@@ -3012,7 +3384,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_admin_proto_msgTypes[42]
+	mi := &file_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3396,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[42]
+	mi := &file_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3409,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{42}
+	return file_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Refusal) GetUpdate() *Update {
@@ -3045,6 +3417,79 @@ func (x *Refusal) GetUpdate() *Update {
 		return x.Update
 	}
 	return nil
+}
+
+// UpgradeFailure is the detail of FAILED_PRECONDITION: why the process was not
+// replaced. The old process serves on.
+type UpgradeFailure struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in Upgrade.
+	Step string `protobuf:"bytes,1,opt,name=step,proto3" json:"step,omitempty"`
+	// The new process had served already.
+	RolledBack bool `protobuf:"varint,2,opt,name=rolled_back,json=rolledBack,proto3" json:"rolled_back,omitempty"`
+	// The program was rolled back before and was not tried again: see force.
+	Remembered    bool   `protobuf:"varint,3,opt,name=remembered,proto3" json:"remembered,omitempty"`
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpgradeFailure) Reset() {
+	*x = UpgradeFailure{}
+	mi := &file_admin_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpgradeFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpgradeFailure) ProtoMessage() {}
+
+func (x *UpgradeFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpgradeFailure.ProtoReflect.Descriptor instead.
+func (*UpgradeFailure) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *UpgradeFailure) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *UpgradeFailure) GetRolledBack() bool {
+	if x != nil {
+		return x.RolledBack
+	}
+	return false
+}
+
+func (x *UpgradeFailure) GetRemembered() bool {
+	if x != nil {
+		return x.Remembered
+	}
+	return false
+}
+
+func (x *UpgradeFailure) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 // Conflict is a detail of ABORTED: somebody changed what is live.
@@ -3057,7 +3502,7 @@ type Conflict struct {
 
 func (x *Conflict) Reset() {
 	*x = Conflict{}
-	mi := &file_admin_proto_msgTypes[43]
+	mi := &file_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3069,7 +3514,7 @@ func (x *Conflict) String() string {
 func (*Conflict) ProtoMessage() {}
 
 func (x *Conflict) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[43]
+	mi := &file_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3082,7 +3527,7 @@ func (x *Conflict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Conflict.ProtoReflect.Descriptor instead.
 func (*Conflict) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{43}
+	return file_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Conflict) GetLiveGeneration() int32 {
@@ -3104,7 +3549,7 @@ type Lagged struct {
 
 func (x *Lagged) Reset() {
 	*x = Lagged{}
-	mi := &file_admin_proto_msgTypes[44]
+	mi := &file_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3116,7 +3561,7 @@ func (x *Lagged) String() string {
 func (*Lagged) ProtoMessage() {}
 
 func (x *Lagged) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[44]
+	mi := &file_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3129,7 +3574,7 @@ func (x *Lagged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lagged.ProtoReflect.Descriptor instead.
 func (*Lagged) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{44}
+	return file_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Lagged) GetAfter() int64 {
@@ -3208,7 +3653,24 @@ const file_admin_proto_rawDesc = "" +
 	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\"`\n" +
 	"\x10RollbackResponse\x120\n" +
 	"\x06update\x18\x01 \x01(\v2\x18.theseus.admin.v1.UpdateR\x06update\x12\x1a\n" +
-	"\breplayed\x18\x02 \x01(\bR\breplayed\"k\n" +
+	"\breplayed\x18\x02 \x01(\bR\breplayed\"S\n" +
+	"\x0eUpgradeRequest\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\x12\x17\n" +
+	"\ano_wait\x18\x03 \x01(\bR\x06noWait\"F\n" +
+	"\x0fUpgradeResponse\x123\n" +
+	"\aupgrade\x18\x01 \x01(\v2\x19.theseus.admin.v1.UpgradeR\aupgrade\"\x94\x02\n" +
+	"\aUpgrade\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\x03R\x03pid\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x05R\n" +
+	"generation\x12\x12\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12\x16\n" +
+	"\x06digest\x18\x05 \x01(\tR\x06digest\x12-\n" +
+	"\x05steps\x18\x06 \x03(\v2\x17.theseus.admin.v1.PhaseR\x05steps\x123\n" +
+	"\aserving\x18\a \x01(\v2\x19.google.protobuf.DurationR\aserving\x12-\n" +
+	"\x04took\x18\b \x01(\v2\x19.google.protobuf.DurationR\x04took\"k\n" +
 	"\x12WatchEventsRequest\x12\x19\n" +
 	"\x05after\x18\x01 \x01(\x03H\x00R\x05after\x88\x01\x01\x12\x1a\n" +
 	"\binstance\x18\x02 \x01(\tR\binstance\x12\x14\n" +
@@ -3226,7 +3688,7 @@ const file_admin_proto_rawDesc = "" +
 	"generation\x18\x03 \x01(\x05R\n" +
 	"generation\"A\n" +
 	"\x10ListLogsResponse\x12-\n" +
-	"\x05lines\x18\x01 \x03(\v2\x17.theseus.admin.v1.EventR\x05lines\"\xf2\x05\n" +
+	"\x05lines\x18\x01 \x03(\v2\x17.theseus.admin.v1.EventR\x05lines\"\xa7\x06\n" +
 	"\x06Status\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\tR\x03app\x12\x10\n" +
 	"\x03dir\x18\x02 \x01(\tR\x03dir\x12\x18\n" +
@@ -3256,7 +3718,23 @@ const file_admin_proto_rawDesc = "" +
 	"middleware\x18\x17 \x01(\x05R\n" +
 	"middleware\x12\x14\n" +
 	"\x05tests\x18\x18 \x01(\x05R\x05tests\x12\x14\n" +
-	"\x05ready\x18\x19 \x01(\bR\x05ready\"\x9d\x01\n" +
+	"\x05ready\x18\x19 \x01(\bR\x05ready\x123\n" +
+	"\aprocess\x18\x1a \x01(\v2\x19.theseus.admin.v1.ProcessR\aprocess\"y\n" +
+	"\aProcess\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x05R\n" +
+	"generation\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\tR\x05state\x128\n" +
+	"\bdraining\x18\x03 \x03(\v2\x1c.theseus.admin.v1.OldProcessR\bdraining\"\xae\x01\n" +
+	"\n" +
+	"OldProcess\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\x03R\x03pid\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x05R\n" +
+	"generation\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1a\n" +
+	"\binflight\x18\x04 \x01(\x03R\binflight\x12 \n" +
+	"\vconnections\x18\x05 \x01(\x05R\vconnections\"\x9d\x01\n" +
 	"\x06Staged\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x125\n" +
@@ -3388,12 +3866,20 @@ const file_admin_proto_rawDesc = "" +
 	"\x06update\x18\a \x01(\tR\x06update\x12*\n" +
 	"\x04data\x18\b \x01(\v2\x16.google.protobuf.ValueR\x04data\";\n" +
 	"\aRefusal\x120\n" +
-	"\x06update\x18\x01 \x01(\v2\x18.theseus.admin.v1.UpdateR\x06update\"3\n" +
+	"\x06update\x18\x01 \x01(\v2\x18.theseus.admin.v1.UpdateR\x06update\"}\n" +
+	"\x0eUpgradeFailure\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\tR\x04step\x12\x1f\n" +
+	"\vrolled_back\x18\x02 \x01(\bR\n" +
+	"rolledBack\x12\x1e\n" +
+	"\n" +
+	"remembered\x18\x03 \x01(\bR\n" +
+	"remembered\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"3\n" +
 	"\bConflict\x12'\n" +
 	"\x0flive_generation\x18\x01 \x01(\x05R\x0eliveGeneration\":\n" +
 	"\x06Lagged\x12\x14\n" +
 	"\x05after\x18\x01 \x01(\x03R\x05after\x12\x1a\n" +
-	"\binstance\x18\x02 \x01(\tR\binstance2\x8f\n" +
+	"\binstance\x18\x02 \x01(\tR\binstance2\xdf\n" +
 	"\n" +
 	"\fAdminService\x12Y\n" +
 	"\tGetStatus\x12\".theseus.admin.v1.GetStatusRequest\x1a#.theseus.admin.v1.GetStatusResponse\"\x03\x90\x02\x01\x12k\n" +
@@ -3407,7 +3893,8 @@ const file_admin_proto_rawDesc = "" +
 	"\vListUpdates\x12$.theseus.admin.v1.ListUpdatesRequest\x1a%.theseus.admin.v1.ListUpdatesResponse\"\x03\x90\x02\x01\x12J\n" +
 	"\x04Plan\x12\x1d.theseus.admin.v1.PlanRequest\x1a\x1e.theseus.admin.v1.PlanResponse\"\x03\x90\x02\x01\x12K\n" +
 	"\x06Reload\x12\x1f.theseus.admin.v1.ReloadRequest\x1a .theseus.admin.v1.ReloadResponse\x12Q\n" +
-	"\bRollback\x12!.theseus.admin.v1.RollbackRequest\x1a\".theseus.admin.v1.RollbackResponse\x12a\n" +
+	"\bRollback\x12!.theseus.admin.v1.RollbackRequest\x1a\".theseus.admin.v1.RollbackResponse\x12N\n" +
+	"\aUpgrade\x12 .theseus.admin.v1.UpgradeRequest\x1a!.theseus.admin.v1.UpgradeResponse\x12a\n" +
 	"\vWatchEvents\x12$.theseus.admin.v1.WatchEventsRequest\x1a%.theseus.admin.v1.WatchEventsResponse\"\x03\x90\x02\x010\x01\x12V\n" +
 	"\bListLogs\x12!.theseus.admin.v1.ListLogsRequest\x1a\".theseus.admin.v1.ListLogsResponse\"\x03\x90\x02\x01B1Z/github.com/theseus-run/theseus/admin/v1;adminv1b\x06proto3"
 
@@ -3423,7 +3910,7 @@ func file_admin_proto_rawDescGZIP() []byte {
 	return file_admin_proto_rawDescData
 }
 
-var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_admin_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),        // 0: theseus.admin.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),       // 1: theseus.admin.v1.GetStatusResponse
@@ -3449,111 +3936,126 @@ var file_admin_proto_goTypes = []any{
 	(*ReloadResponse)(nil),          // 21: theseus.admin.v1.ReloadResponse
 	(*RollbackRequest)(nil),         // 22: theseus.admin.v1.RollbackRequest
 	(*RollbackResponse)(nil),        // 23: theseus.admin.v1.RollbackResponse
-	(*WatchEventsRequest)(nil),      // 24: theseus.admin.v1.WatchEventsRequest
-	(*WatchEventsResponse)(nil),     // 25: theseus.admin.v1.WatchEventsResponse
-	(*ListLogsRequest)(nil),         // 26: theseus.admin.v1.ListLogsRequest
-	(*ListLogsResponse)(nil),        // 27: theseus.admin.v1.ListLogsResponse
-	(*Status)(nil),                  // 28: theseus.admin.v1.Status
-	(*Staged)(nil),                  // 29: theseus.admin.v1.Staged
-	(*Generation)(nil),              // 30: theseus.admin.v1.Generation
-	(*File)(nil),                    // 31: theseus.admin.v1.File
-	(*FileChange)(nil),              // 32: theseus.admin.v1.FileChange
-	(*Unit)(nil),                    // 33: theseus.admin.v1.Unit
-	(*Job)(nil),                     // 34: theseus.admin.v1.Job
-	(*Run)(nil),                     // 35: theseus.admin.v1.Run
-	(*RunStep)(nil),                 // 36: theseus.admin.v1.RunStep
-	(*Update)(nil),                  // 37: theseus.admin.v1.Update
-	(*Phase)(nil),                   // 38: theseus.admin.v1.Phase
-	(*Problem)(nil),                 // 39: theseus.admin.v1.Problem
-	(*Plan)(nil),                    // 40: theseus.admin.v1.Plan
-	(*Event)(nil),                   // 41: theseus.admin.v1.Event
-	(*Refusal)(nil),                 // 42: theseus.admin.v1.Refusal
-	(*Conflict)(nil),                // 43: theseus.admin.v1.Conflict
-	(*Lagged)(nil),                  // 44: theseus.admin.v1.Lagged
-	(*timestamppb.Timestamp)(nil),   // 45: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),     // 46: google.protobuf.Duration
-	(*structpb.Value)(nil),          // 47: google.protobuf.Value
+	(*UpgradeRequest)(nil),          // 24: theseus.admin.v1.UpgradeRequest
+	(*UpgradeResponse)(nil),         // 25: theseus.admin.v1.UpgradeResponse
+	(*Upgrade)(nil),                 // 26: theseus.admin.v1.Upgrade
+	(*WatchEventsRequest)(nil),      // 27: theseus.admin.v1.WatchEventsRequest
+	(*WatchEventsResponse)(nil),     // 28: theseus.admin.v1.WatchEventsResponse
+	(*ListLogsRequest)(nil),         // 29: theseus.admin.v1.ListLogsRequest
+	(*ListLogsResponse)(nil),        // 30: theseus.admin.v1.ListLogsResponse
+	(*Status)(nil),                  // 31: theseus.admin.v1.Status
+	(*Process)(nil),                 // 32: theseus.admin.v1.Process
+	(*OldProcess)(nil),              // 33: theseus.admin.v1.OldProcess
+	(*Staged)(nil),                  // 34: theseus.admin.v1.Staged
+	(*Generation)(nil),              // 35: theseus.admin.v1.Generation
+	(*File)(nil),                    // 36: theseus.admin.v1.File
+	(*FileChange)(nil),              // 37: theseus.admin.v1.FileChange
+	(*Unit)(nil),                    // 38: theseus.admin.v1.Unit
+	(*Job)(nil),                     // 39: theseus.admin.v1.Job
+	(*Run)(nil),                     // 40: theseus.admin.v1.Run
+	(*RunStep)(nil),                 // 41: theseus.admin.v1.RunStep
+	(*Update)(nil),                  // 42: theseus.admin.v1.Update
+	(*Phase)(nil),                   // 43: theseus.admin.v1.Phase
+	(*Problem)(nil),                 // 44: theseus.admin.v1.Problem
+	(*Plan)(nil),                    // 45: theseus.admin.v1.Plan
+	(*Event)(nil),                   // 46: theseus.admin.v1.Event
+	(*Refusal)(nil),                 // 47: theseus.admin.v1.Refusal
+	(*UpgradeFailure)(nil),          // 48: theseus.admin.v1.UpgradeFailure
+	(*Conflict)(nil),                // 49: theseus.admin.v1.Conflict
+	(*Lagged)(nil),                  // 50: theseus.admin.v1.Lagged
+	(*durationpb.Duration)(nil),     // 51: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 52: google.protobuf.Timestamp
+	(*structpb.Value)(nil),          // 53: google.protobuf.Value
 }
 var file_admin_proto_depIdxs = []int32{
-	28, // 0: theseus.admin.v1.GetStatusResponse.status:type_name -> theseus.admin.v1.Status
-	30, // 1: theseus.admin.v1.ListGenerationsResponse.generations:type_name -> theseus.admin.v1.Generation
-	30, // 2: theseus.admin.v1.GetGenerationResponse.generation:type_name -> theseus.admin.v1.Generation
-	31, // 3: theseus.admin.v1.GetGenerationResponse.files:type_name -> theseus.admin.v1.File
-	33, // 4: theseus.admin.v1.GetGenerationResponse.units:type_name -> theseus.admin.v1.Unit
-	32, // 5: theseus.admin.v1.DiffGenerationsResponse.changes:type_name -> theseus.admin.v1.FileChange
-	33, // 6: theseus.admin.v1.ListUnitsResponse.units:type_name -> theseus.admin.v1.Unit
-	34, // 7: theseus.admin.v1.ListJobsResponse.jobs:type_name -> theseus.admin.v1.Job
-	35, // 8: theseus.admin.v1.ListRunsResponse.runs:type_name -> theseus.admin.v1.Run
-	35, // 9: theseus.admin.v1.GetRunResponse.run:type_name -> theseus.admin.v1.Run
-	37, // 10: theseus.admin.v1.ListUpdatesResponse.updates:type_name -> theseus.admin.v1.Update
-	40, // 11: theseus.admin.v1.PlanResponse.plan:type_name -> theseus.admin.v1.Plan
-	37, // 12: theseus.admin.v1.ReloadResponse.update:type_name -> theseus.admin.v1.Update
-	37, // 13: theseus.admin.v1.RollbackResponse.update:type_name -> theseus.admin.v1.Update
-	41, // 14: theseus.admin.v1.WatchEventsResponse.event:type_name -> theseus.admin.v1.Event
-	41, // 15: theseus.admin.v1.ListLogsResponse.lines:type_name -> theseus.admin.v1.Event
-	45, // 16: theseus.admin.v1.Status.started:type_name -> google.protobuf.Timestamp
-	30, // 17: theseus.admin.v1.Status.live:type_name -> theseus.admin.v1.Generation
-	29, // 18: theseus.admin.v1.Status.staged:type_name -> theseus.admin.v1.Staged
-	37, // 19: theseus.admin.v1.Status.last_update:type_name -> theseus.admin.v1.Update
-	30, // 20: theseus.admin.v1.Status.draining:type_name -> theseus.admin.v1.Generation
-	39, // 21: theseus.admin.v1.Staged.problems:type_name -> theseus.admin.v1.Problem
-	45, // 22: theseus.admin.v1.Staged.seen:type_name -> google.protobuf.Timestamp
-	45, // 23: theseus.admin.v1.Generation.created:type_name -> google.protobuf.Timestamp
-	46, // 24: theseus.admin.v1.Generation.drained_in:type_name -> google.protobuf.Duration
-	46, // 25: theseus.admin.v1.Generation.freed_in:type_name -> google.protobuf.Duration
-	45, // 26: theseus.admin.v1.Job.next:type_name -> google.protobuf.Timestamp
-	45, // 27: theseus.admin.v1.Job.last:type_name -> google.protobuf.Timestamp
-	45, // 28: theseus.admin.v1.Run.scheduled:type_name -> google.protobuf.Timestamp
-	45, // 29: theseus.admin.v1.Run.started:type_name -> google.protobuf.Timestamp
-	46, // 30: theseus.admin.v1.Run.duration:type_name -> google.protobuf.Duration
-	36, // 31: theseus.admin.v1.Run.steps:type_name -> theseus.admin.v1.RunStep
-	45, // 32: theseus.admin.v1.RunStep.started:type_name -> google.protobuf.Timestamp
-	46, // 33: theseus.admin.v1.RunStep.duration:type_name -> google.protobuf.Duration
-	39, // 34: theseus.admin.v1.Update.problems:type_name -> theseus.admin.v1.Problem
-	39, // 35: theseus.admin.v1.Update.warnings:type_name -> theseus.admin.v1.Problem
-	38, // 36: theseus.admin.v1.Update.phases:type_name -> theseus.admin.v1.Phase
-	45, // 37: theseus.admin.v1.Update.started:type_name -> google.protobuf.Timestamp
-	45, // 38: theseus.admin.v1.Update.ended:type_name -> google.protobuf.Timestamp
-	46, // 39: theseus.admin.v1.Phase.duration:type_name -> google.protobuf.Duration
-	32, // 40: theseus.admin.v1.Plan.changes:type_name -> theseus.admin.v1.FileChange
-	39, // 41: theseus.admin.v1.Plan.problems:type_name -> theseus.admin.v1.Problem
-	39, // 42: theseus.admin.v1.Plan.warnings:type_name -> theseus.admin.v1.Problem
-	45, // 43: theseus.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	47, // 44: theseus.admin.v1.Event.data:type_name -> google.protobuf.Value
-	37, // 45: theseus.admin.v1.Refusal.update:type_name -> theseus.admin.v1.Update
-	0,  // 46: theseus.admin.v1.AdminService.GetStatus:input_type -> theseus.admin.v1.GetStatusRequest
-	2,  // 47: theseus.admin.v1.AdminService.ListGenerations:input_type -> theseus.admin.v1.ListGenerationsRequest
-	4,  // 48: theseus.admin.v1.AdminService.GetGeneration:input_type -> theseus.admin.v1.GetGenerationRequest
-	6,  // 49: theseus.admin.v1.AdminService.DiffGenerations:input_type -> theseus.admin.v1.DiffGenerationsRequest
-	8,  // 50: theseus.admin.v1.AdminService.ListUnits:input_type -> theseus.admin.v1.ListUnitsRequest
-	10, // 51: theseus.admin.v1.AdminService.ListJobs:input_type -> theseus.admin.v1.ListJobsRequest
-	12, // 52: theseus.admin.v1.AdminService.ListRuns:input_type -> theseus.admin.v1.ListRunsRequest
-	14, // 53: theseus.admin.v1.AdminService.GetRun:input_type -> theseus.admin.v1.GetRunRequest
-	16, // 54: theseus.admin.v1.AdminService.ListUpdates:input_type -> theseus.admin.v1.ListUpdatesRequest
-	18, // 55: theseus.admin.v1.AdminService.Plan:input_type -> theseus.admin.v1.PlanRequest
-	20, // 56: theseus.admin.v1.AdminService.Reload:input_type -> theseus.admin.v1.ReloadRequest
-	22, // 57: theseus.admin.v1.AdminService.Rollback:input_type -> theseus.admin.v1.RollbackRequest
-	24, // 58: theseus.admin.v1.AdminService.WatchEvents:input_type -> theseus.admin.v1.WatchEventsRequest
-	26, // 59: theseus.admin.v1.AdminService.ListLogs:input_type -> theseus.admin.v1.ListLogsRequest
-	1,  // 60: theseus.admin.v1.AdminService.GetStatus:output_type -> theseus.admin.v1.GetStatusResponse
-	3,  // 61: theseus.admin.v1.AdminService.ListGenerations:output_type -> theseus.admin.v1.ListGenerationsResponse
-	5,  // 62: theseus.admin.v1.AdminService.GetGeneration:output_type -> theseus.admin.v1.GetGenerationResponse
-	7,  // 63: theseus.admin.v1.AdminService.DiffGenerations:output_type -> theseus.admin.v1.DiffGenerationsResponse
-	9,  // 64: theseus.admin.v1.AdminService.ListUnits:output_type -> theseus.admin.v1.ListUnitsResponse
-	11, // 65: theseus.admin.v1.AdminService.ListJobs:output_type -> theseus.admin.v1.ListJobsResponse
-	13, // 66: theseus.admin.v1.AdminService.ListRuns:output_type -> theseus.admin.v1.ListRunsResponse
-	15, // 67: theseus.admin.v1.AdminService.GetRun:output_type -> theseus.admin.v1.GetRunResponse
-	17, // 68: theseus.admin.v1.AdminService.ListUpdates:output_type -> theseus.admin.v1.ListUpdatesResponse
-	19, // 69: theseus.admin.v1.AdminService.Plan:output_type -> theseus.admin.v1.PlanResponse
-	21, // 70: theseus.admin.v1.AdminService.Reload:output_type -> theseus.admin.v1.ReloadResponse
-	23, // 71: theseus.admin.v1.AdminService.Rollback:output_type -> theseus.admin.v1.RollbackResponse
-	25, // 72: theseus.admin.v1.AdminService.WatchEvents:output_type -> theseus.admin.v1.WatchEventsResponse
-	27, // 73: theseus.admin.v1.AdminService.ListLogs:output_type -> theseus.admin.v1.ListLogsResponse
-	60, // [60:74] is the sub-list for method output_type
-	46, // [46:60] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	31, // 0: theseus.admin.v1.GetStatusResponse.status:type_name -> theseus.admin.v1.Status
+	35, // 1: theseus.admin.v1.ListGenerationsResponse.generations:type_name -> theseus.admin.v1.Generation
+	35, // 2: theseus.admin.v1.GetGenerationResponse.generation:type_name -> theseus.admin.v1.Generation
+	36, // 3: theseus.admin.v1.GetGenerationResponse.files:type_name -> theseus.admin.v1.File
+	38, // 4: theseus.admin.v1.GetGenerationResponse.units:type_name -> theseus.admin.v1.Unit
+	37, // 5: theseus.admin.v1.DiffGenerationsResponse.changes:type_name -> theseus.admin.v1.FileChange
+	38, // 6: theseus.admin.v1.ListUnitsResponse.units:type_name -> theseus.admin.v1.Unit
+	39, // 7: theseus.admin.v1.ListJobsResponse.jobs:type_name -> theseus.admin.v1.Job
+	40, // 8: theseus.admin.v1.ListRunsResponse.runs:type_name -> theseus.admin.v1.Run
+	40, // 9: theseus.admin.v1.GetRunResponse.run:type_name -> theseus.admin.v1.Run
+	42, // 10: theseus.admin.v1.ListUpdatesResponse.updates:type_name -> theseus.admin.v1.Update
+	45, // 11: theseus.admin.v1.PlanResponse.plan:type_name -> theseus.admin.v1.Plan
+	42, // 12: theseus.admin.v1.ReloadResponse.update:type_name -> theseus.admin.v1.Update
+	42, // 13: theseus.admin.v1.RollbackResponse.update:type_name -> theseus.admin.v1.Update
+	26, // 14: theseus.admin.v1.UpgradeResponse.upgrade:type_name -> theseus.admin.v1.Upgrade
+	43, // 15: theseus.admin.v1.Upgrade.steps:type_name -> theseus.admin.v1.Phase
+	51, // 16: theseus.admin.v1.Upgrade.serving:type_name -> google.protobuf.Duration
+	51, // 17: theseus.admin.v1.Upgrade.took:type_name -> google.protobuf.Duration
+	46, // 18: theseus.admin.v1.WatchEventsResponse.event:type_name -> theseus.admin.v1.Event
+	46, // 19: theseus.admin.v1.ListLogsResponse.lines:type_name -> theseus.admin.v1.Event
+	52, // 20: theseus.admin.v1.Status.started:type_name -> google.protobuf.Timestamp
+	35, // 21: theseus.admin.v1.Status.live:type_name -> theseus.admin.v1.Generation
+	34, // 22: theseus.admin.v1.Status.staged:type_name -> theseus.admin.v1.Staged
+	42, // 23: theseus.admin.v1.Status.last_update:type_name -> theseus.admin.v1.Update
+	35, // 24: theseus.admin.v1.Status.draining:type_name -> theseus.admin.v1.Generation
+	32, // 25: theseus.admin.v1.Status.process:type_name -> theseus.admin.v1.Process
+	33, // 26: theseus.admin.v1.Process.draining:type_name -> theseus.admin.v1.OldProcess
+	52, // 27: theseus.admin.v1.OldProcess.since:type_name -> google.protobuf.Timestamp
+	44, // 28: theseus.admin.v1.Staged.problems:type_name -> theseus.admin.v1.Problem
+	52, // 29: theseus.admin.v1.Staged.seen:type_name -> google.protobuf.Timestamp
+	52, // 30: theseus.admin.v1.Generation.created:type_name -> google.protobuf.Timestamp
+	51, // 31: theseus.admin.v1.Generation.drained_in:type_name -> google.protobuf.Duration
+	51, // 32: theseus.admin.v1.Generation.freed_in:type_name -> google.protobuf.Duration
+	52, // 33: theseus.admin.v1.Job.next:type_name -> google.protobuf.Timestamp
+	52, // 34: theseus.admin.v1.Job.last:type_name -> google.protobuf.Timestamp
+	52, // 35: theseus.admin.v1.Run.scheduled:type_name -> google.protobuf.Timestamp
+	52, // 36: theseus.admin.v1.Run.started:type_name -> google.protobuf.Timestamp
+	51, // 37: theseus.admin.v1.Run.duration:type_name -> google.protobuf.Duration
+	41, // 38: theseus.admin.v1.Run.steps:type_name -> theseus.admin.v1.RunStep
+	52, // 39: theseus.admin.v1.RunStep.started:type_name -> google.protobuf.Timestamp
+	51, // 40: theseus.admin.v1.RunStep.duration:type_name -> google.protobuf.Duration
+	44, // 41: theseus.admin.v1.Update.problems:type_name -> theseus.admin.v1.Problem
+	44, // 42: theseus.admin.v1.Update.warnings:type_name -> theseus.admin.v1.Problem
+	43, // 43: theseus.admin.v1.Update.phases:type_name -> theseus.admin.v1.Phase
+	52, // 44: theseus.admin.v1.Update.started:type_name -> google.protobuf.Timestamp
+	52, // 45: theseus.admin.v1.Update.ended:type_name -> google.protobuf.Timestamp
+	51, // 46: theseus.admin.v1.Phase.duration:type_name -> google.protobuf.Duration
+	37, // 47: theseus.admin.v1.Plan.changes:type_name -> theseus.admin.v1.FileChange
+	44, // 48: theseus.admin.v1.Plan.problems:type_name -> theseus.admin.v1.Problem
+	44, // 49: theseus.admin.v1.Plan.warnings:type_name -> theseus.admin.v1.Problem
+	52, // 50: theseus.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	53, // 51: theseus.admin.v1.Event.data:type_name -> google.protobuf.Value
+	42, // 52: theseus.admin.v1.Refusal.update:type_name -> theseus.admin.v1.Update
+	0,  // 53: theseus.admin.v1.AdminService.GetStatus:input_type -> theseus.admin.v1.GetStatusRequest
+	2,  // 54: theseus.admin.v1.AdminService.ListGenerations:input_type -> theseus.admin.v1.ListGenerationsRequest
+	4,  // 55: theseus.admin.v1.AdminService.GetGeneration:input_type -> theseus.admin.v1.GetGenerationRequest
+	6,  // 56: theseus.admin.v1.AdminService.DiffGenerations:input_type -> theseus.admin.v1.DiffGenerationsRequest
+	8,  // 57: theseus.admin.v1.AdminService.ListUnits:input_type -> theseus.admin.v1.ListUnitsRequest
+	10, // 58: theseus.admin.v1.AdminService.ListJobs:input_type -> theseus.admin.v1.ListJobsRequest
+	12, // 59: theseus.admin.v1.AdminService.ListRuns:input_type -> theseus.admin.v1.ListRunsRequest
+	14, // 60: theseus.admin.v1.AdminService.GetRun:input_type -> theseus.admin.v1.GetRunRequest
+	16, // 61: theseus.admin.v1.AdminService.ListUpdates:input_type -> theseus.admin.v1.ListUpdatesRequest
+	18, // 62: theseus.admin.v1.AdminService.Plan:input_type -> theseus.admin.v1.PlanRequest
+	20, // 63: theseus.admin.v1.AdminService.Reload:input_type -> theseus.admin.v1.ReloadRequest
+	22, // 64: theseus.admin.v1.AdminService.Rollback:input_type -> theseus.admin.v1.RollbackRequest
+	24, // 65: theseus.admin.v1.AdminService.Upgrade:input_type -> theseus.admin.v1.UpgradeRequest
+	27, // 66: theseus.admin.v1.AdminService.WatchEvents:input_type -> theseus.admin.v1.WatchEventsRequest
+	29, // 67: theseus.admin.v1.AdminService.ListLogs:input_type -> theseus.admin.v1.ListLogsRequest
+	1,  // 68: theseus.admin.v1.AdminService.GetStatus:output_type -> theseus.admin.v1.GetStatusResponse
+	3,  // 69: theseus.admin.v1.AdminService.ListGenerations:output_type -> theseus.admin.v1.ListGenerationsResponse
+	5,  // 70: theseus.admin.v1.AdminService.GetGeneration:output_type -> theseus.admin.v1.GetGenerationResponse
+	7,  // 71: theseus.admin.v1.AdminService.DiffGenerations:output_type -> theseus.admin.v1.DiffGenerationsResponse
+	9,  // 72: theseus.admin.v1.AdminService.ListUnits:output_type -> theseus.admin.v1.ListUnitsResponse
+	11, // 73: theseus.admin.v1.AdminService.ListJobs:output_type -> theseus.admin.v1.ListJobsResponse
+	13, // 74: theseus.admin.v1.AdminService.ListRuns:output_type -> theseus.admin.v1.ListRunsResponse
+	15, // 75: theseus.admin.v1.AdminService.GetRun:output_type -> theseus.admin.v1.GetRunResponse
+	17, // 76: theseus.admin.v1.AdminService.ListUpdates:output_type -> theseus.admin.v1.ListUpdatesResponse
+	19, // 77: theseus.admin.v1.AdminService.Plan:output_type -> theseus.admin.v1.PlanResponse
+	21, // 78: theseus.admin.v1.AdminService.Reload:output_type -> theseus.admin.v1.ReloadResponse
+	23, // 79: theseus.admin.v1.AdminService.Rollback:output_type -> theseus.admin.v1.RollbackResponse
+	25, // 80: theseus.admin.v1.AdminService.Upgrade:output_type -> theseus.admin.v1.UpgradeResponse
+	28, // 81: theseus.admin.v1.AdminService.WatchEvents:output_type -> theseus.admin.v1.WatchEventsResponse
+	30, // 82: theseus.admin.v1.AdminService.ListLogs:output_type -> theseus.admin.v1.ListLogsResponse
+	68, // [68:83] is the sub-list for method output_type
+	53, // [53:68] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_admin_proto_init() }
@@ -3561,14 +4063,14 @@ func file_admin_proto_init() {
 	if File_admin_proto != nil {
 		return
 	}
-	file_admin_proto_msgTypes[24].OneofWrappers = []any{}
+	file_admin_proto_msgTypes[27].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_admin_proto_rawDesc), len(file_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   45,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

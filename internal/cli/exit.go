@@ -65,6 +65,8 @@ func report(w io.Writer, err error) int {
 	switch {
 	case errors.Is(err, app.ErrNotFound):
 		code, hint = ExitNotFound, "`theseus history` lists what is kept"
+	case errors.Is(err, app.ErrSuspended):
+		code, hint = ExitConflict, "look at `theseus status` and try again"
 	case errors.Is(err, app.ErrConflict):
 		code, hint = ExitConflict, "look at `theseus status` and try again"
 	case errors.Is(err, context.Canceled):

@@ -49,9 +49,9 @@ Exit statuses:
    0  done
    1  failed in a way that has no status of its own
    2  wrong command, flag or argument
-   3  a check or a test refused the app
+   3  a check or a test refused the app, or the program to upgrade to
    4  no such generation
-   5  another generation is live than --expect says
+   5  another generation is live than --expect says, or an upgrade is under way
    8  no answer within --timeout
   10  plan --detailed-exitcode: there is something to apply
   69  no running instance answers
@@ -74,7 +74,7 @@ eval has others; see its help.`,
 		}
 	}
 	add("build", newNew(e), newRun(e), newCheck(e), newEval(e), newSchema(e))
-	add("release", newPlan(e), newReload(e), newRollback(e), newHistory(e))
+	add("release", newPlan(e), newReload(e), newRollback(e), newHistory(e), newUpgrade(e))
 	add("observe", newStatus(e), newLogs(e))
 	add("operate", newDemo(e), newVersion(e))
 	root.AddCommand(newEvalChild(e))

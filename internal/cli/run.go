@@ -18,13 +18,15 @@ import (
 	"github.com/theseus-run/theseus/app"
 	"github.com/theseus-run/theseus/internal/instance"
 	"github.com/theseus-run/theseus/observe"
+	"github.com/theseus-run/theseus/upgrade"
 )
 
 // runFlags are the flags of `theseus run`.
 type runFlags struct {
 	listen, admin, state, logFormat, logLevel string
-	noWatch, demo                             bool
-	poll, quiet                               time.Duration
+	pidFile                                   string
+	noWatch, demo, check                      bool
+	poll, quiet, probation                    time.Duration
 	rate                                      float64
 }
 
@@ -37,10 +39,16 @@ func newRun(e *env) *cobra.Command {
 stable change of its files: checked, tested, then swapped in whole. A change
 that is wrong is refused and what served before serves on.
 
-Signals: SIGHUP applies the disk now. SIGTERM and SIGINT drain and exit; a second one exits
+Signals: SIGHUP applies the disk now. SIGUSR2 replaces the process by the program
+that is now in its file, as the command upgrade does. SIGTERM and SIGINT drain and exit; a second one exits
 at once with status 130. SIGQUIT prints the stacks of all goroutines and goes on.`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error { return e.run(c.Context(), dirArg(args), f) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if f.check {
+				return e.checkUpgrade(c.Context(), dirArg(args), f)
+			}
+			return e.run(c.Context(), dirArg(args), f)
+		},
 	}
 	c.Flags().StringVar(&f.listen, "listen", "", "address of the app, host:port or unix:path (default: the manifest's)")
 	c.Flags().StringVar(&f.admin, "admin", "", `address of the admin API, or "off" (default: the manifest's)`)
@@ -50,6 +58,10 @@ at once with status 130. SIGQUIT prints the stacks of all goroutines and goes on
 	c.Flags().DurationVar(&f.quiet, "quiet", 0, "how long the files must be unchanged before they are applied (default 60ms)")
 	c.Flags().BoolVar(&f.demo, "demo", false, "drive the app with the built-in load generator and count what fails")
 	c.Flags().Float64Var(&f.rate, "rate", 200, "with --demo: requests per second; negative: as many as are answered")
+	c.Flags().StringVar(&f.pidFile, "pid-file", "", "file that holds the process id of the process that serves, also after an upgrade")
+	c.Flags().DurationVar(&f.probation, "probation", 0, "how long the old process stands by after an upgrade (default 2s)")
+	c.Flags().BoolVar(&f.check, checkFlag, false, "say whether this program can serve what is live, and end")
+	_ = c.Flags().MarkHidden(checkFlag)
 	c.Flags().StringVar(&f.logFormat, "log-format", "auto", "auto, text or json")
 	c.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	return c
@@ -93,10 +105,14 @@ func (e *env) run(ctx context.Context, path string, f runFlags) error {
 	signal.Notify(signals, handledSignals...) // to the very end: a late one must not change the exit status
 
 	start := time.Now()
+	process, err := instance.NewProcess(upgrade.Options{CheckArgs: checkArgs(), PIDFile: f.pidFile, Probation: f.probation, Log: log})
+	if err != nil {
+		return err
+	}
 	starting, settled := signal.NotifyContext(ctx, stopSignals...) // a start that takes long can be given up
 	defer settled()
 	in, err := instance.Start(starting, path, instance.Options{
-		Listen: f.listen, Admin: f.admin, Version: e.build.Version, Events: events,
+		Listen: f.listen, Admin: f.admin, Version: e.build.Version, Events: events, Process: process,
 		App: app.Options{Log: log, Watch: !f.noWatch, Notice: true, Poll: f.poll, Quiet: f.quiet, StateDir: f.state},
 	})
 	if err != nil && starting.Err() != nil && ctx.Err() == nil {
@@ -159,12 +175,17 @@ func (e *env) serve(ctx context.Context, in *instance.Instance, signals <-chan o
 			return nil
 		case err := <-in.Failed():
 			return err
+		case <-in.Replaced():
+			log.Info("replaced, draining", "generation", in.App.LiveNumber())
+			return nil
 		case s := <-signals:
 			switch {
 			case isReload(s):
 				go func() { // the outcome is logged by the update itself
 					_, _ = in.App.Reload(ctx, app.Change{Trigger: "signal"})
 				}()
+			case isUpgrade(s):
+				go func() { _ = in.Upgrade(ctx) }() // the outcome is logged by the upgrade itself
 			case isDump(s):
 				e.dump()
 			default:
@@ -182,13 +203,20 @@ func (e *env) dump() { _ = pprof.Lookup("goroutine").WriteTo(e.errOut, 2) }
 // timeout(1), npm and others deliver one wish to end twice.
 const echo = 100 * time.Millisecond
 
-// shutdown drains and closes; a second signal ends the program at once.
+// shutdown drains and closes; a second signal ends the program at once. One that
+// was replaced has had no first.
 func (e *env) shutdown(ctx context.Context, in *instance.Instance, signals <-chan os.Signal) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), in.App.DrainTimeout())
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- in.Close(ctx) }()
 	began := time.Now()
+	told := true
+	select {
+	case <-in.Replaced():
+		told = false
+	default:
+	}
 	for {
 		select {
 		case err := <-done:
@@ -197,7 +225,10 @@ func (e *env) shutdown(ctx context.Context, in *instance.Instance, signals <-cha
 			switch {
 			case isDump(s):
 				e.dump()
-			case !isReload(s) && time.Since(began) > echo:
+			case isReload(s), isUpgrade(s):
+			case !told:
+				told, began = true, time.Now()
+			case time.Since(began) > echo:
 				return failure(ExitInterrupted, "", "stopped by a second signal (%s) before what was in flight had ended", s)
 			}
 		}

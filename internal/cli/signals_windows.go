@@ -11,3 +11,5 @@ var stopSignals = handledSignals
 
 func isReload(os.Signal) bool { return false }
 func isDump(os.Signal) bool   { return false }
+
+func isUpgrade(os.Signal) bool { return false }

@@ -91,6 +91,12 @@ func printStatus(w io.Writer, s app.Status) {
 	}
 	row("watching", "%s", s.Watch)
 	row("process", "pid %d, theseus %s, up %s", s.PID, s.Version, time.Since(s.Started).Round(time.Second))
+	if p := s.Process; p != nil {
+		row("upgrades", "process generation %d, %s", p.Generation, clean(p.State))
+		for _, o := range p.Draining {
+			row("draining", "process %d, generation %d: %d requests, %s, since %s", o.PID, o.Generation, o.Inflight, plural(o.Connections, "connection"), o.Since.Format(time.TimeOnly))
+		}
+	}
 	for _, g := range s.Draining {
 		row("draining", "gen %d: %d requests, %d streams", g.Number, g.Inflight, g.Streams)
 	}

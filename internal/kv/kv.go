@@ -90,6 +90,11 @@ func New(opt Options) *Store {
 func (s *Store) Fork() *Store {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.fork()
+}
+
+// fork is Fork with s.mu held.
+func (s *Store) fork() *Store {
 	f := &Store{opt: s.opt, seed: s.seed, start: s.start, keys: s.keys, bytes: s.bytes, mayGo: s.mayGo}
 	for i := range s.parts {
 		s.parts[i].shared = true

@@ -77,6 +77,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 
 	work, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(ErrStopped)
+	s.mu.Lock()
+	s.work = work
+	s.mu.Unlock()
 	s.loop(ctx, work)
 	err := s.drain(cancel)
 	s.mu.Lock()
@@ -143,6 +146,9 @@ func (s *Scheduler) step(work context.Context) time.Duration {
 	now := s.clock()
 	for _, e := range s.jobs {
 		s.pump(work, e)
+		if s.resting {
+			continue
+		}
 		if t, missed, ok := e.plan.take(now); ok {
 			e.ticks++
 			e.missed += missed
@@ -228,13 +234,18 @@ func (s *Scheduler) ended(e *entry, r Result) {
 	if e.running == 0 && s.gone[r.Tick.Job] == e {
 		delete(s.gone, r.Tick.Job)
 	}
+	var out outbox
+	if s.ending {
+		s.finishQueue(e, &out)
+	}
 	s.mu.Unlock()
 	s.wake()
 
 	if r.Err != nil && s.opt.Done == nil {
 		s.opt.Log.Error("job failed", "job", r.Tick.Job, "tick", r.Tick.Number, "error", r.Err)
 	}
-	s.deliver(outbox{results: []Result{r}})
+	out.results = append(out.results, r)
+	s.deliver(out)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -249,11 +260,9 @@ func (s *Scheduler) ended(e *entry, r Result) {
 func (s *Scheduler) drain(cancel context.CancelCauseFunc) error {
 	var out outbox
 	s.mu.Lock()
+	s.ending = true
 	for _, e := range s.jobs {
-		for _, t := range e.queue {
-			out.skip(e, t, ErrStopped)
-		}
-		e.queue = nil
+		s.finishQueue(e, &out)
 	}
 	idle := make(chan struct{})
 	if s.live == 0 {

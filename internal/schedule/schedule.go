@@ -117,6 +117,9 @@ type Options struct {
 	// limit.
 	Grace time.Duration
 
+	// Suspended makes a scheduler that does not tick before Resume.
+	Suspended bool
+
 	// Done is told of every tick that ended or was skipped. It is called from
 	// several goroutines and should be quick. May be nil.
 	Done func(Result)
@@ -151,12 +154,15 @@ type Scheduler struct {
 	mu      sync.Mutex // guards what follows; taken after applying
 	started bool
 	halted  bool  // quit is closed
+	resting bool  // suspended
+	ending  bool  // Run waits for what runs
 	pressed bool  // hurry is closed
 	err     error // what Run returned; set before over is closed
 	jobs    map[string]*entry
 	gone    map[string]*entry // removed, with instances still running
 	live    int               // instances running, removed jobs' too
 	idle    chan struct{}     // made when stopping, closed when live is 0
+	work    context.Context   // of instances; set by Run
 
 	stepped time.Duration // tests: how far the wall clock has been set forward
 }
@@ -185,6 +191,8 @@ func New(opt Options) *Scheduler {
 		opt.Grace = 30 * time.Second
 	}
 	return &Scheduler{
+		resting: opt.Suspended,
+
 		opt:   opt,
 		poke:  make(chan struct{}, 1),
 		quit:  make(chan struct{}),

@@ -54,6 +54,9 @@ func (s *Store) Append(log string, v any) error {
 	line = append(line, '\n')
 	s.logMu.Lock()
 	defer s.logMu.Unlock()
+	if s.lent && !s.closed {
+		return s.appendLent(log, line)
+	}
 	if err := s.writable(); err != nil {
 		return err
 	}

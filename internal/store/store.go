@@ -16,7 +16,8 @@
 // record (the same), then current (the same), so that whatever is named exists. A
 // file that is damaged nevertheless is found when it is read, by its digest.
 //
-// One process at a time may write; any number may read with Options.ReadOnly. All
+// One process at a time may write; any number may read with Options.ReadOnly. The
+// one that writes can hand that on: [Store.Yield] and [Store.Acquire]. All
 // methods are safe for concurrent use. A process reads every layout up to its own
 // version, and refuses newer ones with [ErrNewer].
 package store
@@ -29,7 +30,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,13 +52,14 @@ type Options struct {
 
 // A Store is an open .theseus folder.
 type Store struct {
-	dir      string
-	disk     *disk
-	lock     *os.File // nil when read-only
-	readOnly bool
-	problems []error
+	dir  string
+	disk *disk
 
 	mu       sync.Mutex
+	lock     *os.File // nil when read-only
+	readOnly bool     // changes under mu and logMu
+	lent     bool     // another process may write; changes under mu and logMu
+	problems []error
 	closed   bool
 	doubtful bool            // the last process ended without Close: renames may not be on disk
 	records  map[int]Record  // those that can be read
@@ -212,9 +213,6 @@ func (s *Store) index() error {
 	}
 	return nil
 }
-
-// Problems returns what Open found damaged and left alone.
-func (s *Store) Problems() []error { return slices.Clone(s.problems) }
 
 // Dir returns the folder of the store.
 func (s *Store) Dir() string { return s.dir }

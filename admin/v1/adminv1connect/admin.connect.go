@@ -21,7 +21,8 @@
 //   UNAUTHENTICATED      (HTTP 401) no token, or a wrong one
 //   NOT_FOUND            (HTTP 404) the generation or run is not kept
 //   ABORTED              (HTTP 409) expected_generation is not live, with a
-//                        Conflict detail; or a stream fell behind, with a Lagged
+//                        Conflict detail; the process is being replaced, so
+//                        that changes have to wait; or a stream fell behind, with a Lagged
 //                        detail
 //   FAILED_PRECONDITION  (HTTP 400) a check or a test refused the update, with a
 //                        Refusal detail; what served before serves on
@@ -92,6 +93,8 @@ const (
 	AdminServiceReloadProcedure = "/theseus.admin.v1.AdminService/Reload"
 	// AdminServiceRollbackProcedure is the fully-qualified name of the AdminService's Rollback RPC.
 	AdminServiceRollbackProcedure = "/theseus.admin.v1.AdminService/Rollback"
+	// AdminServiceUpgradeProcedure is the fully-qualified name of the AdminService's Upgrade RPC.
+	AdminServiceUpgradeProcedure = "/theseus.admin.v1.AdminService/Upgrade"
 	// AdminServiceWatchEventsProcedure is the fully-qualified name of the AdminService's WatchEvents
 	// RPC.
 	AdminServiceWatchEventsProcedure = "/theseus.admin.v1.AdminService/WatchEvents"
@@ -125,6 +128,15 @@ type AdminServiceClient interface {
 	Reload(context.Context, *connect.Request[v1.ReloadRequest]) (*connect.Response[v1.ReloadResponse], error)
 	// Rollback makes an earlier generation serve again.
 	Rollback(context.Context, *connect.Request[v1.RollbackRequest]) (*connect.Response[v1.RollbackResponse], error)
+	// Upgrade replaces the running process by another program, or by the file that
+	// it was started from, and returns when the new process is the service, or is
+	// known not to be. This process then drains, and ends.
+	//
+	// Errors: FAILED_PRECONDITION with an UpgradeFailure detail when the program was
+	// refused or rolled back, and the old process serves on; ABORTED when an upgrade
+	// is under way already; PERMISSION_DENIED for a path that came over the network;
+	// UNIMPLEMENTED where processes cannot be replaced.
+	Upgrade(context.Context, *connect.Request[v1.UpgradeRequest]) (*connect.Response[v1.UpgradeResponse], error)
 	// WatchEvents streams events until the caller ends it. The first message
 	// comes at once and has no event; so do the heartbeats, one every 15 seconds.
 	WatchEvents(context.Context, *connect.Request[v1.WatchEventsRequest]) (*connect.ServerStreamForClient[v1.WatchEventsResponse], error)
@@ -225,6 +237,12 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("Rollback")),
 			connect.WithClientOptions(opts...),
 		),
+		upgrade: connect.NewClient[v1.UpgradeRequest, v1.UpgradeResponse](
+			httpClient,
+			baseURL+AdminServiceUpgradeProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("Upgrade")),
+			connect.WithClientOptions(opts...),
+		),
 		watchEvents: connect.NewClient[v1.WatchEventsRequest, v1.WatchEventsResponse](
 			httpClient,
 			baseURL+AdminServiceWatchEventsProcedure,
@@ -256,6 +274,7 @@ type adminServiceClient struct {
 	plan            *connect.Client[v1.PlanRequest, v1.PlanResponse]
 	reload          *connect.Client[v1.ReloadRequest, v1.ReloadResponse]
 	rollback        *connect.Client[v1.RollbackRequest, v1.RollbackResponse]
+	upgrade         *connect.Client[v1.UpgradeRequest, v1.UpgradeResponse]
 	watchEvents     *connect.Client[v1.WatchEventsRequest, v1.WatchEventsResponse]
 	listLogs        *connect.Client[v1.ListLogsRequest, v1.ListLogsResponse]
 }
@@ -320,6 +339,11 @@ func (c *adminServiceClient) Rollback(ctx context.Context, req *connect.Request[
 	return c.rollback.CallUnary(ctx, req)
 }
 
+// Upgrade calls theseus.admin.v1.AdminService.Upgrade.
+func (c *adminServiceClient) Upgrade(ctx context.Context, req *connect.Request[v1.UpgradeRequest]) (*connect.Response[v1.UpgradeResponse], error) {
+	return c.upgrade.CallUnary(ctx, req)
+}
+
 // WatchEvents calls theseus.admin.v1.AdminService.WatchEvents.
 func (c *adminServiceClient) WatchEvents(ctx context.Context, req *connect.Request[v1.WatchEventsRequest]) (*connect.ServerStreamForClient[v1.WatchEventsResponse], error) {
 	return c.watchEvents.CallServerStream(ctx, req)
@@ -356,6 +380,15 @@ type AdminServiceHandler interface {
 	Reload(context.Context, *connect.Request[v1.ReloadRequest]) (*connect.Response[v1.ReloadResponse], error)
 	// Rollback makes an earlier generation serve again.
 	Rollback(context.Context, *connect.Request[v1.RollbackRequest]) (*connect.Response[v1.RollbackResponse], error)
+	// Upgrade replaces the running process by another program, or by the file that
+	// it was started from, and returns when the new process is the service, or is
+	// known not to be. This process then drains, and ends.
+	//
+	// Errors: FAILED_PRECONDITION with an UpgradeFailure detail when the program was
+	// refused or rolled back, and the old process serves on; ABORTED when an upgrade
+	// is under way already; PERMISSION_DENIED for a path that came over the network;
+	// UNIMPLEMENTED where processes cannot be replaced.
+	Upgrade(context.Context, *connect.Request[v1.UpgradeRequest]) (*connect.Response[v1.UpgradeResponse], error)
 	// WatchEvents streams events until the caller ends it. The first message
 	// comes at once and has no event; so do the heartbeats, one every 15 seconds.
 	WatchEvents(context.Context, *connect.Request[v1.WatchEventsRequest], *connect.ServerStream[v1.WatchEventsResponse]) error
@@ -452,6 +485,12 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("Rollback")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceUpgradeHandler := connect.NewUnaryHandler(
+		AdminServiceUpgradeProcedure,
+		svc.Upgrade,
+		connect.WithSchema(adminServiceMethods.ByName("Upgrade")),
+		connect.WithHandlerOptions(opts...),
+	)
 	adminServiceWatchEventsHandler := connect.NewServerStreamHandler(
 		AdminServiceWatchEventsProcedure,
 		svc.WatchEvents,
@@ -492,6 +531,8 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceReloadHandler.ServeHTTP(w, r)
 		case AdminServiceRollbackProcedure:
 			adminServiceRollbackHandler.ServeHTTP(w, r)
+		case AdminServiceUpgradeProcedure:
+			adminServiceUpgradeHandler.ServeHTTP(w, r)
 		case AdminServiceWatchEventsProcedure:
 			adminServiceWatchEventsHandler.ServeHTTP(w, r)
 		case AdminServiceListLogsProcedure:
@@ -551,6 +592,10 @@ func (UnimplementedAdminServiceHandler) Reload(context.Context, *connect.Request
 
 func (UnimplementedAdminServiceHandler) Rollback(context.Context, *connect.Request[v1.RollbackRequest]) (*connect.Response[v1.RollbackResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("theseus.admin.v1.AdminService.Rollback is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) Upgrade(context.Context, *connect.Request[v1.UpgradeRequest]) (*connect.Response[v1.UpgradeResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("theseus.admin.v1.AdminService.Upgrade is not implemented"))
 }
 
 func (UnimplementedAdminServiceHandler) WatchEvents(context.Context, *connect.Request[v1.WatchEventsRequest], *connect.ServerStream[v1.WatchEventsResponse]) error {

@@ -1,0 +1,260 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/theseus-run/theseus/admin"
+	"github.com/theseus-run/theseus/app"
+	"github.com/theseus-run/theseus/upgrade"
+)
+
+// A Process is what an instance needs to be replaced by that of another program
+// while it serves. There is one per operating system process; make it with
+// [NewProcess], before anything else, and give it to [Start].
+type Process struct {
+	up       *upgrade.Upgrader
+	replaced chan struct{} // closed when another process is the service
+
+	mu     sync.Mutex
+	early  []upgrade.Event     // what happened before somebody listened
+	listen func(upgrade.Event) // nil before
+	checks []chan struct{}     // closed when the program of the upgrade under way has passed its checks
+}
+
+// NewProcess takes over what a process before this one hands on, if there is one.
+// The drain is limited by the instance, so that opt.DrainTimeout, if not set, is
+// a day; opt.StateLimit has room for all of kv. See [upgrade.New] for the errors.
+func NewProcess(opt upgrade.Options) (*Process, error) {
+	p := &Process{replaced: make(chan struct{})}
+	if opt.DrainTimeout == 0 {
+		opt.DrainTimeout = 24 * time.Hour
+	}
+	if opt.StateLimit == 0 {
+		opt.StateLimit = 512 << 20
+	}
+	next := opt.OnEvent
+	opt.OnEvent = func(e upgrade.Event) {
+		p.onEvent(e)
+		if next != nil {
+			next(e)
+		}
+	}
+	var err error
+	p.up, err = upgrade.New(opt)
+	return p, err
+}
+
+// Inherited reports whether the process was started by an upgrade.
+func (p *Process) Inherited() bool { return p.up.Inherited() }
+
+// Replaced is closed when another process has become the service: this one is to
+// be closed.
+func (p *Process) Replaced() <-chan struct{} { return p.replaced }
+
+// isReplaced reports whether Replaced is closed.
+func (p *Process) isReplaced() bool {
+	select {
+	case <-p.replaced:
+		return true
+	default:
+		return false
+	}
+}
+
+// onEvent passes an event on. The upgrader calls it once at a time.
+func (p *Process) onEvent(e upgrade.Event) {
+	p.mu.Lock()
+	if e.Name == "step" {
+		for _, c := range p.checks {
+			close(c)
+		}
+		p.checks = nil
+	}
+	listen := p.listen
+	if listen == nil {
+		p.early = append(p.early, e)
+	}
+	p.mu.Unlock()
+	if e.Name == "committed" {
+		close(p.replaced)
+	}
+	if listen != nil {
+		listen(e)
+	}
+}
+
+// attach sends events to f, beginning with those that happened before.
+func (p *Process) attach(f func(upgrade.Event)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.early {
+		f(e)
+	}
+	p.early, p.listen = nil, f
+}
+
+// refuse tells the process before this one why this one does not serve. It has no
+// effect in a first process.
+func (p *Process) refuse(ctx context.Context, why error) {
+	if !p.Inherited() {
+		return
+	}
+	p.up.Pool(upgrade.Pool{Warm: func(context.Context) error { return why }})
+	_ = p.up.Ready(ctx)
+}
+
+// The states that are handed over, and the versions of their formats.
+const (
+	tokenState, tokenVersion = "admin-token", 1
+	dataState, dataVersion   = "kv", 1
+)
+
+// received returns a state that the process before handed over, nil for none.
+func (p *Process) received(name string, version int) ([]byte, error) {
+	b, ok := p.up.ReceivedState(name)
+	if !ok {
+		return nil, nil
+	}
+	if b.Version != version {
+		return nil, fmt.Errorf("the state %s handed over has version %d; this program reads %d", name, b.Version, version)
+	}
+	return b.Data, nil
+}
+
+// provide hands the token and the data of scripts to whoever follows.
+func (p *Process) provide(a *app.App, token string) {
+	p.up.ProvideState(dataState, dataVersion, func(_ context.Context, w io.Writer) error { return a.ExportData(w) })
+	p.up.ProvideState(tokenState, tokenVersion, func(_ context.Context, w io.Writer) error {
+		_, err := io.WriteString(w, token)
+		return err
+	})
+	p.up.Singleton("app", single{a})
+}
+
+// single makes an app a [upgrade.Singleton]: its history and its schedule.
+type single struct{ app *app.App }
+
+// Acquire implements upgrade.Singleton.
+func (s single) Acquire(ctx context.Context, state []byte) error { return s.app.Activate(ctx, state) }
+
+// Release implements upgrade.Singleton.
+func (s single) Release(ctx context.Context) ([]byte, error) { return s.app.Suspend(ctx) }
+
+// open returns the listener of that name, the one handed over where it is of the
+// same address.
+func (p *Process) open(ctx context.Context, name, address string) (net.Listener, error) {
+	network, addr := split(address)
+	l, err := p.up.ListenNamed(ctx, name, network, addr, net.ListenConfig{})
+	if network == "unix" && errors.Is(err, syscall.EADDRINUSE) {
+		if err := removeDead(address, addr); err != nil {
+			return nil, err
+		}
+		l, err = p.up.ListenNamed(ctx, name, network, addr, net.ListenConfig{})
+	}
+	if err != nil {
+		return nil, listenError(address, err)
+	}
+	return l, nil
+}
+
+// openOwned returns the Unix socket at path that only its owner may open, and the
+// address that it was bound to: in a directory of mode 0700, from where a new one
+// is moved to path once its mode is right.
+func (p *Process) openOwned(ctx context.Context, path string) (l *upgrade.Listener, bound string, err error) {
+	dir := filepath.Join(filepath.Dir(path), ".s")
+	bound = filepath.Join(dir, "s")
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.Chmod(dir, 0o700)); err != nil {
+		return nil, "", err
+	}
+	_ = os.Remove(bound) // of a start that was cut short
+	if l, err = p.up.ListenNamed(ctx, "admin.sock", "unix", bound, net.ListenConfig{}); err != nil {
+		return nil, "", err
+	}
+	if _, err := os.Lstat(bound); err == nil { // a new one
+		err = admin.OwnUnix(bound, path)
+		if err != nil {
+			l.Close()
+			return nil, "", err
+		}
+	}
+	if err := admin.OwnerOnly(path); err != nil {
+		l.Close()
+		return nil, "", err
+	}
+	return l, bound, nil
+}
+
+// upgrade replaces the process; see [admin.Options].
+func (p *Process) upgrade(ctx context.Context, r admin.UpgradeRequest) (admin.Upgrade, error) {
+	type outcome struct {
+		report *upgrade.Report
+		err    error
+	}
+	var passed chan struct{}
+	if r.NoWait {
+		passed = make(chan struct{})
+		p.mu.Lock()
+		p.checks = append(p.checks, passed)
+		p.mu.Unlock()
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		report, err := p.up.Upgrade(ctx, upgrade.Request{Path: r.Path, Force: r.Force})
+		done <- outcome{report, err}
+	}()
+	select {
+	case o := <-done:
+		return p.verdict(o.report, o.err)
+	case <-passed:
+		return admin.Upgrade{Generation: p.up.Generation() + 1, Path: r.Path}, nil
+	}
+}
+
+// verdict turns an outcome into that of the admin API.
+func (p *Process) verdict(report *upgrade.Report, err error) (admin.Upgrade, error) {
+	if err != nil {
+		return admin.Upgrade{}, upgradeError(err)
+	}
+	u := admin.Upgrade{PID: report.PID, Generation: p.up.Generation() + 1, Path: report.Release.Path, Version: report.Release.Version,
+		Digest: report.Release.Digest, Serving: report.Serving, Took: report.Took}
+	for _, s := range report.Steps {
+		u.Steps = append(u.Steps, app.Phase{Name: s.Name, Duration: s.Took})
+	}
+	return u, nil
+}
+
+func upgradeError(err error) error {
+	if e, ok := errors.AsType[*upgrade.RejectedError](err); ok {
+		return &admin.UpgradeError{Step: "check", Remembered: true, Reason: e.Error()}
+	}
+	if e, ok := errors.AsType[*upgrade.FailedError](err); ok {
+		return &admin.UpgradeError{Step: e.Step, RolledBack: e.RolledBack, Reason: e.Error()}
+	}
+	if errors.Is(err, upgrade.ErrUnsupported) {
+		return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+	}
+	return fmt.Errorf("%w: %w", admin.ErrBusy, err)
+}
+
+// info is what the status tells of the process.
+func (p *Process) info() app.ProcessInfo {
+	s := p.up.Status()
+	info := app.ProcessInfo{Generation: s.Generation, State: string(s.State)}
+	for _, d := range s.Draining {
+		o := app.OldProcess{PID: d.PID, Generation: d.Generation, Since: d.Since, Inflight: d.Inflight}
+		for _, n := range d.Connections {
+			o.Connections += n
+		}
+		info.Draining = append(info.Draining, o)
+	}
+	return info
+}
