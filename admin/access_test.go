@@ -76,7 +76,7 @@ func TestTokenMatrix(t *testing.T) {
 
 // With the token every unary method answers; none is left without a handler.
 func TestEveryMethodAnswers(t *testing.T) {
-	r := serve(t, newFake(), Options{Token: testToken})
+	r := serve(t, newFake(), Options{Token: testToken, Upgrade: upgraded})
 	bodies := map[string]string{"GetRun": `{"id":"r1"}`}
 	methods := adminv1.File_admin_proto.Services().ByName("AdminService").Methods()
 	for i := range methods.Len() {

@@ -61,7 +61,7 @@ func randomJSON(r *rand.Rand, depth int) string {
 // Whatever is sent, the fault is found with the sender, and nothing breaks.
 func TestRandomBodies(t *testing.T) {
 	f := newFake()
-	s := New(f, Options{Token: testToken})
+	s := New(f, Options{Token: testToken, Upgrade: upgraded})
 	defer s.Close()
 	methods := unaryMethods()
 	r := rand.New(rand.NewPCG(1, 2))

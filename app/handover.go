@@ -161,7 +161,8 @@ func decodeHandover(state []byte) (*handover, error) {
 // itself, slots that came due since are those of the process in between.
 //
 // An app that stood by changes nothing before [App.Confirm]. Activating the owner
-// does nothing. After an error the app is as it was; the lock is not held.
+// does nothing. After an error the app owns nothing, and serves on; one that stood
+// by may have followed part of the state.
 func (a *App) Activate(ctx context.Context, state []byte) error {
 	a.hand.Lock()
 	defer a.hand.Unlock()

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -31,18 +32,26 @@ type world struct {
 	processes map[string]*process
 	answers   map[string]chan answer
 	listeners []net.Listener
+	traffic   *traffic
+	held      map[string]net.Conn
 }
 
 func newWorld() *world {
-	return &world{processes: map[string]*process{}, answers: map[string]chan answer{}}
+	return &world{processes: map[string]*process{}, answers: map[string]chan answer{}, held: map[string]net.Conn{}}
 }
 
 func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
 
 // close ends what still runs.
 func (w *world) close() {
+	for _, c := range w.held {
+		_ = c.Close()
+	}
+	if w.traffic != nil {
+		w.traffic.end()
+	}
 	for _, p := range w.processes {
-		_ = p.cmd.Process.Kill()
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // with those that replaced it
 		<-p.done
 	}
 	for _, l := range w.listeners {
@@ -57,7 +66,8 @@ func (w *world) close() {
 type process struct {
 	cmd            *exec.Cmd
 	stdout, stderr output
-	done           chan struct{} // closed when it has ended
+	ended          chan struct{} // closed when it has ended
+	done           chan struct{} // closed when those have too that it passed its output to
 }
 
 // An output collects what a process writes. It is safe for concurrent use.
@@ -122,7 +132,8 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, len(args) >= 2, "start NAME PROGRAM ARG...")
 	path, err := exec.LookPath(args[1])
 	ts.Check(err)
-	p := &process{cmd: exec.Command(path, args[2:]...), done: make(chan struct{})}
+	p := &process{cmd: exec.Command(path, args[2:]...), ended: make(chan struct{}), done: make(chan struct{})}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.Args[0] = args[1]
 	p.cmd.Dir = ts.MkAbs(".")
 	for _, name := range []string{"PATH", "HOME", "TMPDIR", "WORK", "GOCOVERDIR", "GORACE"} {
@@ -130,8 +141,13 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 			p.cmd.Env = append(p.cmd.Env, name+"="+v)
 		}
 	}
-	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
-	ts.Check(p.cmd.Start())
+	var copied sync.WaitGroup
+	p.cmd.Stdout = collect(ts, &copied, &p.stdout)
+	p.cmd.Stderr = collect(ts, &copied, &p.stderr)
+	err = p.cmd.Start()
+	_ = p.cmd.Stdout.(*os.File).Close()
+	_ = p.cmd.Stderr.(*os.File).Close()
+	ts.Check(err)
 	if old := worldOf(ts).processes[args[0]]; old != nil {
 		<-old.done
 	}
@@ -139,7 +155,21 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	go func() {
 		defer close(p.done)
 		_ = p.cmd.Wait()
+		close(p.ended)
+		copied.Wait()
 	}()
+}
+
+// collect returns a pipe whose other end goes to an output until all who write to
+// it have ended.
+func collect(ts *testscript.TestScript, copied *sync.WaitGroup, to *output) *os.File {
+	r, w, err := os.Pipe()
+	ts.Check(err)
+	copied.Go(func() {
+		_, _ = io.Copy(to, r)
+		r.Close()
+	})
+	return w
 }
 
 // find returns a process that was started.
@@ -153,10 +183,10 @@ func find(ts *testscript.TestScript, name string) *process {
 
 // signals are those that scripts may send.
 var signals = map[string]syscall.Signal{"HUP": syscall.SIGHUP, "INT": syscall.SIGINT, "QUIT": syscall.SIGQUIT,
-	"TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL}
+	"TERM": syscall.SIGTERM, "USR2": syscall.SIGUSR2, "KILL": syscall.SIGKILL}
 
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
-	need(ts, neg, len(args) == 2 && signals[args[0]] != 0, "signal HUP|INT|QUIT|TERM|KILL NAME")
+	need(ts, neg, len(args) == 2 && signals[args[0]] != 0, "signal HUP|INT|QUIT|TERM|USR2|KILL NAME")
 	ts.Check(find(ts, args[1]).cmd.Process.Signal(signals[args[0]]))
 }
 

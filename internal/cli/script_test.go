@@ -16,6 +16,7 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"theseus": func() {
+			doomed()
 			b := cli.Build{Version: "1.2.3-test", Commit: "0123456789abcdef", Time: "2030-01-02T03:04:05Z"}
 			os.Exit(cli.Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, b))
 		},
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 //
 //	exits STATUS PROGRAM ARG...    run it; it must end with this status
 //	start NAME PROGRAM ARG...      run it in the background
-//	signal SIGNAL NAME             send HUP, INT, QUIT, TERM or KILL
+//	signal SIGNAL NAME             send HUP, INT, QUIT, TERM, USR2 or KILL
 //	signal-until-exit SIGNAL NAME  send it again and again
 //	wait-exit NAME STATUS          wait for its end; its output is stdout and stderr
 //	wait-stderr NAME REGEXP        wait until it has written that
@@ -48,6 +49,18 @@ func TestMain(m *testing.M) {
 //	jsonlines PATH [REGEXP]        each line of stdout is JSON with that
 //	has-pid FILE                   stdout or stderr, FILE, names process $PID
 //	private FILE                   only its owner may read FILE
+//	program DIR                    make DIR/theseus, another program that does the same; in
+//	                               a DIR "doomed" it ends once there is a DIR/die
+//	wait-process N STATE [DIR]     wait until the process after N upgrades serves in that
+//	                               state; sets $PID
+//	wait-draining N [DIR]          wait until the oldest that drains is that of N upgrades
+//	wait-replaced NAME             wait for the end of a process that others have replaced; wait-exit
+//	                               waits for theirs too
+//	hold-start NAME PATH           send a part of a POST request,
+//	hold-end NAME                  and the rest, and another request on that connection
+//	traffic-start PATH             POST to it over kept and new connections
+//	traffic-stop                   and see that no request has failed
+//	ticks NAME EVERY N             at least N ticks of a job, in their rhythm, none twice
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -89,6 +102,15 @@ func TestScript(t *testing.T) {
 			"jsonlines":         cmdJSONLines,
 			"has-pid":           cmdHasPID,
 			"private":           cmdPrivate,
+			"program":           cmdProgram,
+			"wait-process":      cmdWaitProcess,
+			"wait-replaced":     cmdWaitReplaced,
+			"wait-draining":     cmdWaitDraining,
+			"hold-start":        cmdHoldStart,
+			"hold-end":          cmdHoldEnd,
+			"traffic-start":     cmdTrafficStart,
+			"traffic-stop":      cmdTrafficStop,
+			"ticks":             cmdTicks,
 		},
 	})
 }

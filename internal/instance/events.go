@@ -1,7 +1,9 @@
 package instance
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"os"
 
 	"github.com/theseus-run/theseus/admin"
@@ -15,6 +17,7 @@ import (
 func (in *Instance) onEvent(e upgrade.Event, events *app.Events, metrics *observe.Metrics) {
 	switch e.Name {
 	case "serving":
+		in.served.Store(true)
 		in.App.Confirm()
 		in.announce()
 	case "draining":
@@ -27,7 +30,33 @@ func (in *Instance) onEvent(e upgrade.Event, events *app.Events, metrics *observ
 	case "failed":
 		metrics.UpgradeFailed(outcome(e))
 	}
+	in.logEvent(e)
 	events.Publish(app.Event{Type: "upgrade", Level: level(e), Message: sentence(e), Generation: in.App.LiveNumber(), Data: data(e)})
+}
+
+// logEvent writes an event to the log.
+func (in *Instance) logEvent(e upgrade.Event) {
+	at := slog.LevelInfo
+	switch {
+	case e.Name == "failed":
+		at = slog.LevelError
+	case e.Name == "step", e.Name == "serving" && !in.process.Inherited():
+		at = slog.LevelDebug
+	}
+	attrs := []slog.Attr{slog.Int("generation", in.App.LiveNumber()), slog.Int("pid", os.Getpid()), slog.Int("process", in.process.up.Generation())}
+	if e.Peer != 0 {
+		attrs = append(attrs, slog.Int("peer", e.Peer))
+	}
+	if e.Took != 0 {
+		attrs = append(attrs, slog.Duration("took", e.Took))
+	}
+	if e.Cut != 0 {
+		attrs = append(attrs, slog.Int("cut", e.Cut))
+	}
+	if e.Release.Digest != "" {
+		attrs = append(attrs, slog.String("digest", e.Release.Digest))
+	}
+	in.log.LogAttrs(context.Background(), at, sentence(e), attrs...)
 }
 
 // announce leaves word for the CLI of where this process is.
@@ -63,6 +92,9 @@ func sentence(e upgrade.Event) string {
 	case "step":
 		return "upgrade: " + e.Step + " done"
 	case "failed":
+		if outcome(e) == "rolled_back" {
+			return "rolled back: " + e.Err.Error()
+		}
 		return "upgrade failed at " + e.Step + ": " + e.Err.Error()
 	case "serving":
 		return "this process is the service"

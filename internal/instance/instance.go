@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -63,6 +64,7 @@ type Instance struct {
 	process   *Process         // nil if the program cannot be replaced
 	calls     *http.Server     // of the admin API, where process is set
 	discovery *admin.Discovery // to be left for the CLI, where process is set
+	served    atomic.Bool      // the process has been the service, where process is set
 
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
@@ -360,7 +362,7 @@ func (in *Instance) closeProcess(ctx context.Context) error {
 	if in.admin != nil {
 		_ = in.admin.Close()
 	}
-	if in.discovery != nil && !in.process.isReplaced() {
+	if in.discovery != nil && in.served.Load() && !in.process.isReplaced() {
 		_ = admin.RemoveDiscovery(in.dir, os.Getpid())
 		if in.discovery.Socket != "" {
 			_ = os.Remove(in.discovery.Socket)

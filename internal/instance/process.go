@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -41,6 +43,9 @@ func NewProcess(opt upgrade.Options) (*Process, error) {
 	if opt.StateLimit == 0 {
 		opt.StateLimit = 512 << 20
 	}
+	if opt.Log != nil {
+		opt.Log = slog.New(withoutEvents{opt.Log.Handler()})
+	}
 	next := opt.OnEvent
 	opt.OnEvent = func(e upgrade.Event) {
 		p.onEvent(e)
@@ -51,6 +56,18 @@ func NewProcess(opt upgrade.Options) (*Process, error) {
 	var err error
 	p.up, err = upgrade.New(opt)
 	return p, err
+}
+
+// withoutEvents leaves out the lines about events, in which "generation" is that
+// of the process: the instance writes its own, where it is that of the app.
+type withoutEvents struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (h withoutEvents) Handle(ctx context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "upgrade: ") {
+		return nil
+	}
+	return h.Handler.Handle(ctx, r)
 }
 
 // Inherited reports whether the process was started by an upgrade.
