@@ -131,6 +131,7 @@ type App struct {
 	watching  *watching       // nil while no watcher runs
 	confirmed bool            // Confirm was called
 	exported  *kv.Store       // what ExportData wrote last
+	handedOn  *kv.Store       // the data as Suspend left it to others; nil while they have none
 
 	mu        sync.Mutex // guards what follows
 	scanned   *tree.Tree // the latest scan, for reuse of unchanged files

@@ -58,6 +58,29 @@ func (a *App) ExportData(w io.Writer) error {
 	return nil
 }
 
+// LostKeys returns how many keys of kv have changed here since Suspend. Nobody
+// else sees that: requests that a suspended app answers have its data as it was
+// handed on, and what they write ends with the app. It is 0 for an owner.
+func (a *App) LostKeys() int {
+	a.hand.Lock()
+	defer a.hand.Unlock()
+	if a.handedOn == nil {
+		return 0
+	}
+	var lines lineCount
+	_ = a.kv.ExportChanges(&lines, a.handedOn) // it cannot fail: nothing is stored
+	return int(lines)
+}
+
+// A lineCount counts the lines that are written to it.
+type lineCount int
+
+// Write implements io.Writer.
+func (n *lineCount) Write(p []byte) (int, error) {
+	*n += lineCount(bytes.Count(p, []byte{'\n'}))
+	return len(p), nil
+}
+
 // Suspend gives up what only one process may have, and goes on serving: it waits
 // for an update that runs, stops the watcher and the ticking of jobs, and gives
 // the history's lock back. It returns where all that stands, for another process's
@@ -85,6 +108,7 @@ func (a *App) Suspend(ctx context.Context) ([]byte, error) {
 		a.resumeHere(before)
 		return nil, fmt.Errorf("suspend the app: %w", err)
 	}
+	a.handedOn = a.kv.Fork()
 	return state, nil
 }
 
@@ -184,7 +208,7 @@ func (a *App) Activate(ctx context.Context, state []byte) error {
 	if before == standby && !a.confirmed {
 		next = probation
 	}
-	a.exported = nil
+	a.exported, a.handedOn = nil, nil
 	if err := a.enterRole(context.WithoutCancel(ctx), next); err != nil {
 		return err
 	}

@@ -97,6 +97,12 @@ func TestHandover(t *testing.T) {
 	if got := body(t, next, "/n"); got != "3" {
 		t.Errorf("n = %s, want 3", got)
 	}
+	if old.LostKeys() != 0 || next.LostKeys() != 0 {
+		t.Errorf("lost %d and %d keys", old.LostKeys(), next.LostKeys())
+	}
+	if body(t, old, "/n"); old.LostKeys() != 1 {
+		t.Errorf("lost %d keys, want 1", old.LostKeys())
+	}
 	waitFor(t, "ticks there", func() bool { return ticks(next) > before })
 	if got := ticks(old); got != before {
 		t.Errorf("the old app ticked %d times", got-before)

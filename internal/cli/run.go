@@ -59,7 +59,7 @@ at once with status 130. SIGQUIT prints the stacks of all goroutines and goes on
 	c.Flags().BoolVar(&f.demo, "demo", false, "drive the app with the built-in load generator and count what fails")
 	c.Flags().Float64Var(&f.rate, "rate", 200, "with --demo: requests per second; negative: as many as are answered")
 	c.Flags().StringVar(&f.pidFile, "pid-file", "", "file that holds the process id of the process that serves, also after an upgrade")
-	c.Flags().DurationVar(&f.probation, "probation", 0, "how long the old process stands by after an upgrade (default 2s)")
+	c.Flags().DurationVar(&f.probation, "probation", 0, "how long the old process stands by after an upgrade (default 2s; negative: not at all)")
 	c.Flags().BoolVar(&f.check, checkFlag, false, "say whether this program can serve what is live, and end")
 	_ = c.Flags().MarkHidden(checkFlag)
 	c.Flags().StringVar(&f.logFormat, "log-format", "auto", "auto, text or json")

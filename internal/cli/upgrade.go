@@ -34,6 +34,10 @@ one; handed the sockets, the data that scripts share and the phase of jobs; and
 watched while it serves. The old process stands by until the new one has proved
 itself, and takes the service back when that ends, hangs or fails.
 
+Until then both answer: connections that were open the old process, new ones the
+new one. Each has the data (kv) as of the hand-over; what the old one writes after
+that is lost, which its log says. See --probation of run.
+
 The status is 0 only when the new process is the service, 3 when it was refused or
 rolled back, and 5 while another upgrade is under way. A program that was rolled
 back is refused from then on, unless with --force.`,

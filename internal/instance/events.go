@@ -17,13 +17,16 @@ import (
 func (in *Instance) onEvent(e upgrade.Event, events *app.Events, metrics *observe.Metrics) {
 	switch e.Name {
 	case "serving":
-		in.served.Store(true)
 		in.App.Confirm()
 		in.announce()
 	case "draining":
 		in.App.Drain()
 		if in.admin != nil {
 			in.admin.Drain()
+		}
+	case "drained":
+		if n := in.App.LostKeys(); n > 0 && in.process.isReplaced() {
+			in.log.Warn("kv: what this process wrote after it had handed the data on is lost with it", "keys", n, "generation", in.App.LiveNumber())
 		}
 	case "step":
 		metrics.UpgradeStep(e.Step, e.Took)
@@ -61,11 +64,28 @@ func (in *Instance) logEvent(e upgrade.Event) {
 
 // announce leaves word for the CLI of where this process is.
 func (in *Instance) announce() {
-	if in.discovery == nil {
+	in.word.Lock()
+	defer in.word.Unlock()
+	if in.served = true; in.discovery == nil || in.gone {
 		return
 	}
 	if err := admin.WriteDiscovery(in.dir, *in.discovery); err != nil {
 		in.log.Warn("the CLI will not find this instance by itself", "error", err)
+	}
+}
+
+// takeBack removes that word, and the socket, when the service ends with this
+// process.
+func (in *Instance) takeBack() {
+	in.word.Lock()
+	defer in.word.Unlock()
+	in.gone = true
+	if in.discovery == nil || !in.served || in.process.isReplaced() {
+		return
+	}
+	_ = admin.RemoveDiscovery(in.dir, os.Getpid())
+	if in.discovery.Socket != "" {
+		_ = os.Remove(in.discovery.Socket)
 	}
 }
 

@@ -17,7 +17,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -64,7 +63,10 @@ type Instance struct {
 	process   *Process         // nil if the program cannot be replaced
 	calls     *http.Server     // of the admin API, where process is set
 	discovery *admin.Discovery // to be left for the CLI, where process is set
-	served    atomic.Bool      // the process has been the service, where process is set
+
+	word   sync.Mutex // guards what follows, and the discovery file
+	served bool       // the process has been the service, where process is set
+	gone   bool       // and is not any more
 
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
@@ -362,12 +364,7 @@ func (in *Instance) closeProcess(ctx context.Context) error {
 	if in.admin != nil {
 		_ = in.admin.Close()
 	}
-	if in.discovery != nil && in.served.Load() && !in.process.isReplaced() {
-		_ = admin.RemoveDiscovery(in.dir, os.Getpid())
-		if in.discovery.Socket != "" {
-			_ = os.Remove(in.discovery.Socket)
-		}
-	}
+	in.takeBack()
 	in.wg.Wait()
 	return err
 }
