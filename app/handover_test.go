@@ -268,29 +268,3 @@ func TestCheckCurrent(t *testing.T) {
 		t.Fatal("a program without engines can serve it")
 	}
 }
-
-func FuzzActivate(f *testing.F) {
-	f.Add([]byte(`{"version":1,"generation":1,"digest":"x","jobs":{"jobs":[{"name":"tick","spec":{"Every":50000000},"number":3}]},"kv":"{\"k\":\"a\",\"v\":\"1\"}"}`))
-	dir := f.TempDir()
-	write(f, dir, counting)
-	a, err := app.Open(f.Context(), dir, app.Options{Engines: enginesForTest(), NoSync: true})
-	if err != nil {
-		f.Fatal(err)
-	}
-	if err := a.Close(context.Background()); err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, state []byte) {
-		a, err := app.Open(t.Context(), dir, app.Options{Engines: enginesForTest(), NoSync: true, Standby: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer a.Close(context.Background())
-		if a.Activate(t.Context(), state) == nil {
-			return
-		}
-		if err := a.Activate(t.Context(), nil); err != nil {
-			t.Fatalf("after a refused state: %v", err)
-		}
-	})
-}
