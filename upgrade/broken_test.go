@@ -86,17 +86,17 @@ func TestBrokenReleases(t *testing.T) {
 	cases := []struct {
 		broken string
 		want   string // part of the answer
-		served bool   // it served for a while: what it accepted may fail
+		served bool   // it dies or hangs while it serves: what it has then fails
 	}{
 		{broken: "exit", want: "exit status 3"},
 		{broken: "hang", want: "no hello: not ready within"},
 		{broken: "never", want: "no ready: not ready within"},
 		{broken: "check", want: "the configuration is wrong"},
 		{broken: "crash", want: "exit status 4", served: true},
-		{broken: "errors", want: "answers were errors", served: true},
+		{broken: "errors", want: "answers were errors"},
 		{broken: "stop", want: "no heartbeat", served: true},
-		{broken: "unhealthy", want: "unhealthy: the test wants it so", served: true},
-		{broken: "memory", want: "MiB of memory; the limit is 300 MiB", served: true},
+		{broken: "unhealthy", want: "unhealthy: the test wants it so"},
+		{broken: "memory", want: "MiB of memory; the limit is 300 MiB"},
 	}
 	for _, c := range cases {
 		t.Run(c.broken, func(t *testing.T) {
@@ -124,6 +124,9 @@ func TestBrokenReleases(t *testing.T) {
 				t.Errorf("singleton: %q, want it to run once", text)
 			}
 			failed := l.end()
+			if c.broken == "errors" {
+				delete(failed, "status 500") // its own answers
+			}
 			if len(failed) > 0 && !c.served {
 				t.Errorf("%d requests served, failed: %v", l.served.Load(), failed)
 			}

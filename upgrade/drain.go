@@ -122,7 +122,7 @@ func (u *Upgrader) finishQueues(ctx context.Context) {
 	u.pause(ctx)
 	listeners, _ := u.sockets()
 	for _, l := range listeners {
-		if next != nil && !next.claimed(l.name) {
+		if next != nil && !next.claimed(l.name) || next == nil && u.heir.Load() != nil && l.former == "" {
 			l.finish()
 		}
 	}
@@ -133,7 +133,7 @@ func (u *Upgrader) finishQueues(ctx context.Context) {
 // kind closes its own.
 func (u *Upgrader) closeSockets(all bool) {
 	listeners, packets := u.sockets()
-	last := u.running.Load() == nil
+	last := u.heir.Load() == nil
 	for _, l := range listeners {
 		if _, foreign := l.server.(*funcServer); foreign && !all {
 			continue

@@ -57,7 +57,7 @@ func (u *Upgrader) newConn(c net.Conn, kind, listener string, unread []byte, mov
 	defer u.mu.Unlock()
 	if movable {
 		u.movers[h] = struct{}{}
-		if u.leaving.Load() && u.running.Load() != nil {
+		if u.leaving.Load() && u.heir.Load() != nil {
 			close(h.moving)
 		}
 	}
@@ -116,7 +116,7 @@ func (l *Listener) adopt(inner net.Conn) *conn {
 func (u *Upgrader) offerMoves() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.running.Load() == nil {
+	if u.heir.Load() == nil {
 		return
 	}
 	for h := range u.movers {
@@ -157,7 +157,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 // successor's and must not be touched; after an error it is unchanged and
 // stays here until it ends. Moving is not offered a second time.
 func (c *Conn) Move(state, unread []byte) error {
-	next := c.u.running.Load()
+	next := c.u.heir.Load()
 	c.mu.Lock()
 	rest := append(append([]byte(nil), unread...), c.unread...)
 	c.moving = make(chan struct{})
@@ -170,7 +170,7 @@ func (c *Conn) Move(state, unread []byte) error {
 	if err != nil {
 		return fmt.Errorf("move: %w", err)
 	}
-	if err := next.hand(wire.Connection{Kind: c.kind, Listener: c.listener, State: state, Unread: rest}, raw); err != nil {
+	if err := next.hand(wire.Connection{Kind: c.kind, Listener: c.u.nameThere(own.l), State: state, Unread: rest}, raw); err != nil {
 		return fmt.Errorf("move: %w", err)
 	}
 	_ = c.Close() // the successor's end is open

@@ -15,8 +15,8 @@ import (
 
 // A predecessor is the new process's view of the old one.
 type predecessor struct {
-	u     *Upgrader
-	link  *wire.Link
+	u *Upgrader
+	*mover
 	pid   int
 	serve chan wire.Serve // the order to serve; closed when it will not come
 	ended chan struct{}   // closed when the link has ended
@@ -33,7 +33,7 @@ const helloTimeout = time.Minute
 
 // meet takes over what the predecessor hands on.
 func (u *Upgrader) meet(link *wire.Link) (*predecessor, error) {
-	p := &predecessor{u: u, link: link, serve: make(chan wire.Serve, 1), ended: make(chan struct{}), committed: make(chan struct{})}
+	p := &predecessor{u: u, mover: newMover(link), serve: make(chan wire.Serve, 1), ended: make(chan struct{}), committed: make(chan struct{})}
 	late := time.AfterFunc(helloTimeout, func() { link.Close() })
 	defer late.Stop()
 	if err := p.receive(); err != nil {
@@ -131,16 +131,21 @@ func (p *predecessor) read() {
 		case wire.Commit:
 			p.commit("committed")
 		case wire.Connection:
-			go p.take(m, files[0])
+			go p.u.take(p.link, m, files[0])
 			continue
+		case wire.Taken:
+			p.taken(m)
 		case wire.Draining:
 			p.u.mu.Lock()
 			p.u.drains = m.Processes
 			p.u.mu.Unlock()
 		case wire.Abort:
 			p.aborted.Store(&m.Reason)
-			closeAll(files)
-			return
+			if p.u.State() != Probation {
+				closeAll(files)
+				return
+			}
+			go p.u.handBack()
 		}
 		closeAll(files)
 	}
@@ -196,21 +201,11 @@ func (p *predecessor) commit(why string) {
 	u.emit(Event{Name: "serving", Why: why, Peer: p.pid, Took: time.Since(u.began)})
 }
 
-// take serves a connection that the old process hands over, or says why not.
-func (p *predecessor) take(m wire.Connection, file *os.File) {
-	err := p.u.adopt(m, file)
-	answer := wire.Taken{ID: m.ID, OK: err == nil}
-	if err != nil {
-		answer.Reason = err.Error()
-	}
-	_ = p.link.Send(answer)
-}
-
 // adopt serves a connection that was handed over. When this process itself drains
 // the connection goes on to the next one.
 func (u *Upgrader) adopt(m wire.Connection, file *os.File) error {
 	defer file.Close()
-	if next := u.running.Load(); next != nil {
+	if next := u.heir.Load(); next != nil {
 		raw, err := file.SyscallConn()
 		if err != nil {
 			return err

@@ -10,6 +10,9 @@ import (
 // missable is how many heartbeats in succession may be missing or unhealthy.
 const missable = 3
 
+// errHung is why a process is killed at once, without a last word.
+var errHung = errors.New("no heartbeat")
+
 // judged is how many answers the error rate needs before it counts.
 const judged = 20
 
@@ -55,7 +58,7 @@ func (a *attempt) probation(ctx context.Context) error {
 			// A ticker drops the ticks that a stalled process misses, so only time in
 			// which this process ran is counted.
 			if missed++; missed > missable {
-				return fmt.Errorf("no heartbeat for %s", time.Duration(missed)*o.Heartbeat)
+				return fmt.Errorf("%w for %s", errHung, time.Duration(missed)*o.Heartbeat)
 			}
 			if used := residentMemory(a.next.process.Pid); limit > 0 && used > limit {
 				return fmt.Errorf("it uses %d MiB of memory; the limit is %d MiB", used>>20, limit>>20)

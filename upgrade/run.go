@@ -65,6 +65,9 @@ func (u *Upgrader) beginAfter(ctx context.Context, order wire.Serve) error {
 	}
 	u.opt.point("acquired")
 	u.enter(Probation, Ready)
+	if p.aborted.Load() != nil {
+		return u.abandoned()
+	}
 	u.resume()
 	_ = p.link.Send(wire.Serving{})
 	u.opt.point("serving")
@@ -117,6 +120,9 @@ func (u *Upgrader) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-u.over:
+			if u.pred != nil && u.pred.aborted.Load() != nil {
+				return u.abandoned()
+			}
 			return failure
 		case <-u.ended():
 			if u.pred.aborted.Load() != nil {

@@ -93,7 +93,7 @@ func (s *httpServer) track(c net.Conn, state http.ConnState) {
 // (golang/go#75591), while to HTTP/2 it says GOAWAY and finishes the streams.
 func (s *httpServer) drain(ctx context.Context) {
 	idle := s.u.opt.IdleGrace
-	if s.u.running.Load() == nil {
+	if s.u.heir.Load() == nil {
 		idle = min(idle, stopGrace) // the service ends: nobody gains by waiting long
 	}
 	grace, cancel := context.WithTimeout(ctx, idle)

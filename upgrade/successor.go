@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -16,8 +15,8 @@ import (
 
 // A successor is the old process's view of the new one.
 type successor struct {
-	u       *Upgrader
-	link    *wire.Link
+	u *Upgrader
+	*mover
 	process *os.Process
 	release Release
 	sockets []string // names of those that it took over; set when it is ready
@@ -27,9 +26,6 @@ type successor struct {
 	exited chan struct{}     // closed when the process is known to be dead
 	status string            // how it ended; valid once exited is closed
 
-	mu      sync.Mutex
-	nextID  uint64
-	answers map[uint64]chan wire.Taken // nil once the link has ended
 }
 
 // variable names the descriptor of the control link in a successor's environment.
@@ -53,8 +49,8 @@ func (u *Upgrader) start(path string) (*successor, error) {
 		link.Close()
 		return nil, err
 	}
-	s := &successor{u: u, link: link, process: cmd.Process, release: Release{Path: path},
-		inbox: make(chan wire.Message, 16), beats: make(chan wire.Beat, 1), exited: make(chan struct{}), answers: map[uint64]chan wire.Taken{}}
+	s := &successor{u: u, mover: newMover(link), process: cmd.Process, release: Release{Path: path},
+		inbox: make(chan wire.Message, 16), beats: make(chan wire.Beat, 1), exited: make(chan struct{})}
 	go func() {
 		err := cmd.Wait()
 		s.status = "exit status 0"
@@ -72,9 +68,6 @@ func (s *successor) read() {
 	defer s.lost()
 	for {
 		m, files, err := s.link.Receive()
-		for _, f := range files {
-			f.Close() // a successor sends none
-		}
 		if err != nil {
 			return
 		}
@@ -88,32 +81,26 @@ func (s *successor) read() {
 			}
 			s.beats <- m
 		case wire.Taken:
-			s.mu.Lock()
-			answer := s.answers[m.ID]
-			delete(s.answers, m.ID)
-			s.mu.Unlock()
-			if answer != nil {
-				answer <- m
-			}
+			s.taken(m)
+		case wire.Connection: // it is given up and hands back what it has
+			go s.u.take(s.link, m, files[0])
+			continue
 		default:
 			select {
 			case s.inbox <- m:
 			default: // it says more than the protocol lets it: whoever waits sees the link end
+				closeAll(files)
 				return
 			}
 		}
+		closeAll(files)
 	}
 }
 
 // lost ends the link for those who wait on it.
 func (s *successor) lost() {
 	s.link.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, a := range s.answers {
-		close(a)
-	}
-	s.answers = nil
+	s.mover.lost()
 	close(s.inbox)
 }
 
@@ -149,6 +136,18 @@ func (s *successor) ended(ctx context.Context) error {
 	}
 }
 
+// end tells the process why it is given up. One that has served, and still
+// listens, gets some time to hand its connections back. Then it is killed.
+func (s *successor) end(why error, served bool) {
+	if s.link.Send(wire.Abort{Reason: why.Error()}) == nil && served && !errors.Is(why, errHung) {
+		select {
+		case <-s.exited:
+		case <-time.After(handBackLimit):
+		}
+	}
+	s.kill()
+}
+
 // kill ends the process and waits until it is certainly dead, so that whatever it
 // owned may be owned again.
 func (s *successor) kill() {
@@ -159,51 +158,6 @@ func (s *successor) kill() {
 
 // claimed reports whether the successor accepts from the socket of that name.
 func (s *successor) claimed(name string) bool { return slices.Contains(s.sockets, name) }
-
-// errNotTaken means that the successor did not take a connection, which is
-// still this process's.
-var errNotTaken = errors.New("not taken by the successor")
-
-// hand passes a connection on. The error wraps errNotTaken when it stays here.
-//
-// There is no time-out: as long as the successor lives it may have the connection
-// already, and two must never read from it.
-func (s *successor) hand(m wire.Connection, raw syscall.RawConn) error {
-	answer := make(chan wire.Taken, 1)
-	s.mu.Lock()
-	if s.answers == nil {
-		s.mu.Unlock()
-		return errNotTaken
-	}
-	s.nextID++
-	m.ID = s.nextID
-	s.answers[m.ID] = answer
-	s.mu.Unlock()
-	if err := s.link.SendConn(m, raw); err != nil {
-		s.mu.Lock()
-		delete(s.answers, m.ID)
-		s.mu.Unlock()
-		return fmt.Errorf("%w: %w", errNotTaken, err)
-	}
-	taken, ok := <-answer
-	switch {
-	case !ok:
-		return fmt.Errorf("%w: it has gone", errNotTaken)
-	case !taken.OK:
-		return fmt.Errorf("%w: %s", errNotTaken, taken.Reason)
-	}
-	return nil
-}
-
-// moveIdle hands an idle HTTP/1 connection to the successor.
-func (u *Upgrader) moveIdle(c *conn) bool {
-	s := u.running.Load()
-	if s == nil {
-		return false
-	}
-	raw, err := c.SyscallConn()
-	return err == nil && s.hand(wire.Connection{Listener: c.l.name}, raw) == nil
-}
 
 // sendSockets sends descriptors with their names, in as many messages as it takes.
 func sendSockets(link *wire.Link, names []wire.Socket, sources []rawSource) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/theseus-run/theseus/upgrade/internal/wire"
@@ -103,6 +104,7 @@ func (u *Upgrader) Upgrade(ctx context.Context, req Request) (*Report, error) {
 	defer cancel(nil)
 	a := &attempt{u: u, began: time.Now(), req: req, cancel: cancel, over: make(chan struct{})}
 	defer close(a.over)
+	defer func() { _ = a.file.Close() }() // a nil file says that it is invalid
 	u.mu.Lock()
 	u.attempt = a
 	u.mu.Unlock()
@@ -150,15 +152,9 @@ type attempt struct {
 
 	step     string
 	next     *successor
-	digest   chan digested
+	file     *os.File     // of the program
 	released []*singleton // given up, to be taken back
 	served   bool         // the new process has been let loose
-}
-
-// digested is a digest that is being computed.
-type digested struct {
-	sum string
-	err error
 }
 
 // begin notes the step that follows.
@@ -203,6 +199,10 @@ func (a *attempt) run(ctx context.Context) error {
 		a.done()
 	}
 	a.report.Serving = time.Since(a.began)
+	if err := a.identify(); err != nil {
+		a.u.opt.Log.Warn("the program that serves now could not be read: it has no digest", "error", err)
+	}
+	a.next.release = a.report.Release
 	a.begin("probation")
 	if err := a.probation(ctx); err != nil {
 		return err
@@ -230,37 +230,39 @@ func (a *attempt) check(ctx context.Context) error {
 		}
 	}
 	a.u.makeRoom()
-	// Hashing runs beside the start; its result is needed before the program serves.
-	a.digest = make(chan digested, 1)
-	file, err := openProgram(path)
-	if err != nil {
+	var err error
+	if a.file, err = openProgram(path); err != nil {
 		return err
 	}
-	go func() {
-		sum, err := digest(file)
-		a.digest <- digested{sum, err}
-	}()
-	if a.u.anyRejected() && !a.req.Force {
-		return a.admit() // there is something to refuse: do not even start it
+	if a.req.Force || !a.u.anyRejected() {
+		return nil // hashing can wait until the new process serves
 	}
-	return nil
+	if err := a.identify(); err != nil {
+		return err
+	}
+	return a.u.admit(a.report.Release.Digest)
 }
 
+// identify computes the digest of the file that is started.
+func (a *attempt) identify() (err error) {
+	if a.file == nil {
+		return errNoProgram
+	}
+	if a.report.Release.Digest == "" {
+		a.report.Release.Digest, err = digest(a.file)
+	}
+	return err
+}
+
+// errNoProgram means that an attempt did not come to the point of opening a file.
+var errNoProgram = errors.New("no program")
+
 // admit refuses a program that was rolled back.
-func (a *attempt) admit() error {
-	if a.report.Release.Digest != "" {
-		return nil
-	}
-	d := <-a.digest
-	if d.err != nil {
-		return d.err
-	}
-	a.report.Release.Digest = d.sum
-	a.u.mu.Lock()
-	why, bad := a.u.rejected[d.sum]
-	a.u.mu.Unlock()
-	if bad && !a.req.Force {
-		return &RejectedError{Digest: d.sum, Why: why}
+func (u *Upgrader) admit(digest string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if why, bad := u.rejected[digest]; bad {
+		return &RejectedError{Digest: digest, Why: why}
 	}
 	return nil
 }
@@ -334,9 +336,7 @@ func (a *attempt) ready(ctx context.Context) error {
 		return err
 	}
 	a.next.sockets = ready.Sockets
-	err = a.admit()
-	a.next.release = a.report.Release
-	return err
+	return nil
 }
 
 // release gives up the singletons: from here until they are acquired again, by
@@ -378,8 +378,7 @@ func (a *attempt) undo(why error, givenUp bool) {
 		u.resume()
 	}
 	if a.next != nil {
-		_ = a.next.link.Send(wire.Abort{Reason: why.Error()})
-		a.next.kill()
+		a.next.end(why, a.served)
 	}
 	u.thawPools()
 	for _, s := range a.released {
@@ -404,12 +403,7 @@ func (a *attempt) reject(why error) {
 	if a.next == nil || errors.As(why, &rejected) || a.step == "release" {
 		return
 	}
-	if a.report.Release.Digest == "" {
-		if d := <-a.digest; d.err == nil {
-			a.report.Release.Digest = d.sum
-		}
-	}
-	if a.report.Release.Digest == "" {
+	if a.identify() != nil {
 		return
 	}
 	a.u.mu.Lock()
@@ -421,6 +415,7 @@ func (a *attempt) reject(why error) {
 func (u *Upgrader) commit(a *attempt) {
 	s := a.next
 	u.running.Store(s)
+	u.heir.Store(s.mover)
 	u.enter(Draining)
 	u.opt.point("before commit")
 	u.notify.MainPID(s.process.Pid)

@@ -40,7 +40,8 @@ type Upgrader struct {
 	pred       *predecessor // nil in the first process
 	notify     *systemd.Notifier
 
-	running  atomic.Pointer[successor] // that connections are handed to
+	running  atomic.Pointer[successor] // that has been committed
+	heir     atomic.Pointer[mover]     // where connections go when this process drains: the successor, or back
 	leaving  atomic.Bool               // the process drains
 	idle     wait                      // see idleWait; set before leaving
 	counting atomic.Bool               // answers are counted: the process is on probation
