@@ -94,9 +94,12 @@
 //	15    draining    old      processes: pid, generation, release, since,        0
 //	                           deadline, connections, inflight
 //	20    stop        new      —                                                  0
+//	23    probe       old      —                                                  0
+//	24    alive       new      —                                                  0
 //
 // Each side says in its hello which versions of the protocol it speaks, and the
 // newest that both do is used; without one the upgrade is refused by both. This is
-// version 1. Kinds 16 to 19, 21 and 22 are reserved for a supervisor.
+// version 1. Kinds 16 to 19, 21 and 22 are
+// reserved for a supervisor.
 // docs/model holds a model of the protocol that Spin checks.
 package upgrade

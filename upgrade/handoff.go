@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 
 	"github.com/theseus-run/theseus/upgrade/internal/wire"
@@ -18,10 +17,9 @@ import (
 // One goroutine at a time may read, and one write.
 type Conn struct {
 	net.Conn
-	u        *Upgrader
-	kind     string
-	listener string
-	movable  bool
+	u       *Upgrader
+	kind    string
+	movable bool
 
 	mu     sync.Mutex
 	unread []byte
@@ -43,15 +41,11 @@ func (u *Upgrader) Hijack(w http.ResponseWriter, kind string) (*Conn, error) {
 		return nil, fmt.Errorf("hijack: %w", err)
 	}
 	own, secure := unwrapConn(c)
-	name := ""
-	if own != nil {
-		name = own.l.name
-	}
-	return u.newConn(c, kind, name, unread, own != nil && !secure), nil
+	return u.newConn(c, kind, unread, own != nil && !secure), nil
 }
 
-func (u *Upgrader) newConn(c net.Conn, kind, listener string, unread []byte, movable bool) *Conn {
-	h := &Conn{Conn: c, u: u, kind: kind, listener: listener, movable: movable,
+func (u *Upgrader) newConn(c net.Conn, kind string, unread []byte, movable bool) *Conn {
+	h := &Conn{Conn: c, u: u, kind: kind, movable: movable,
 		unread: append([]byte(nil), unread...), moving: make(chan struct{})}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -72,44 +66,6 @@ func (u *Upgrader) Resume(kind string, f func(c *Conn, state []byte)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.resumers[kind] = f
-}
-
-// adoptKind continues a connection that was handed over.
-func (u *Upgrader) adoptKind(m wire.Connection, file *os.File) error {
-	u.mu.Lock()
-	resume := u.resumers[m.Kind]
-	u.mu.Unlock()
-	if resume == nil {
-		return fmt.Errorf("connections of kind %q are unknown in this version", m.Kind)
-	}
-	l := u.listener(m.Listener)
-	if l == nil {
-		return fmt.Errorf("nothing listens as %q in this version", m.Listener)
-	}
-	c, err := net.FileConn(file)
-	if err != nil {
-		return err
-	}
-	own := l.adopt(c)
-	if own == nil {
-		return fmt.Errorf("%q has closed", m.Listener)
-	}
-	h := u.newConn(own, m.Kind, m.Listener, m.Unread, true)
-	go resume(h, m.State)
-	return nil
-}
-
-// adopt counts a connection that was handed over among the listener's.
-func (l *Listener) adopt(inner net.Conn) *conn {
-	c := &conn{Conn: inner, l: l, phase: hijacked}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		inner.Close()
-		return nil
-	}
-	l.conns[c] = struct{}{}
-	return c
 }
 
 // offerMoves tells the holders of connections that a successor takes them.

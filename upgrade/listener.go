@@ -144,7 +144,9 @@ func (l *Listener) enter() bool {
 // exit delivers what the kernel returned.
 func (l *Listener) exit(c net.Conn, err error) {
 	if c != nil {
-		l.deliver(c)
+		if !l.deliver(c) {
+			c.Close()
+		}
 	} else if err != nil {
 		l.mu.Lock()
 		l.failed = append(l.failed, err)
@@ -156,17 +158,22 @@ func (l *Listener) exit(c net.Conn, err error) {
 // deliver gives a connection, accepted here or by a predecessor, to the callers
 // of Accept. It reports false when the listener has closed.
 func (l *Listener) deliver(inner net.Conn) bool {
-	c := &conn{Conn: inner, l: l}
+	return l.add(&conn{Conn: inner, l: l}, true)
+}
+
+// add counts a connection among the listener's, and queues it for Accept, unless
+// the listener has closed.
+func (l *Listener) add(c *conn, queue bool) bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.closed {
-		l.mu.Unlock()
-		inner.Close()
 		return false
 	}
 	l.conns[c] = struct{}{}
-	l.ready = append(l.ready, c)
-	l.mu.Unlock()
-	l.signal()
+	if queue {
+		l.ready = append(l.ready, c)
+		l.signal()
+	}
 	return true
 }
 
@@ -202,7 +209,9 @@ func (l *Listener) finish() {
 		if err != nil {
 			return
 		}
-		l.deliver(c)
+		if !l.deliver(c) {
+			c.Close()
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -98,14 +99,97 @@ func (u *Upgrader) nameThere(l *Listener) string {
 	return l.name
 }
 
-// take serves a connection that came over link, or says why not.
-func (u *Upgrader) take(link *wire.Link, m wire.Connection, file *os.File) {
-	err := u.adopt(m, file)
-	answer := wire.Taken{ID: m.ID, OK: err == nil}
+// take serves a connection that came over link, or says why not. Not a byte is read
+// before the answer is written: if it cannot be, the other process may read on. Only
+// when that is dead, which dead waits for, is the connection certainly this one's.
+func (u *Upgrader) take(link *wire.Link, m wire.Connection, file *os.File, dead func()) {
+	u.adopting.Add(1)
+	defer func() {
+		u.adopting.Add(-1)
+		u.connGone()
+	}()
+	defer file.Close()
+	c, err := u.adopt(m, file)
 	if err != nil {
-		answer.Reason = err.Error()
+		_ = link.Send(wire.Taken{ID: m.ID, Reason: err.Error()})
+		return
 	}
-	_ = link.Send(answer)
+	err = link.Send(wire.Taken{ID: m.ID, OK: true})
+	if errors.Is(err, wire.ErrGone) {
+		dead()
+		err = nil
+	}
+	switch {
+	case c == nil: // it went on to the next process
+	case err != nil:
+		c.inner.Close()
+	default:
+		c.serve(u)
+	}
+}
+
+// An adopted connection is about to be served here.
+type adopted struct {
+	wire.Connection
+	inner  net.Conn
+	l      *Listener
+	resume func(*Conn, []byte) // nil for HTTP/1 between requests
+}
+
+// adopt prepares to serve a connection that was handed over. When this process
+// itself drains the connection goes on to the next one, and the result is nil.
+func (u *Upgrader) adopt(m wire.Connection, file *os.File) (*adopted, error) {
+	if next := u.heir.Load(); next != nil {
+		raw, err := file.SyscallConn()
+		if err != nil {
+			return nil, err
+		}
+		return nil, next.hand(m, raw)
+	}
+	l := u.listener(m.Listener)
+	if l == nil {
+		return nil, fmt.Errorf("nothing listens as %q in this version", m.Listener)
+	}
+	u.mu.Lock()
+	resume := u.resumers[m.Kind]
+	u.mu.Unlock()
+	if m.Kind != "" && resume == nil {
+		return nil, fmt.Errorf("connections of kind %q are unknown in this version", m.Kind)
+	}
+	if _, ok := l.server.(*httpServer); !ok && m.Kind == "" {
+		return nil, fmt.Errorf("%q does not serve HTTP in this version", m.Listener)
+	}
+	inner, err := net.FileConn(file)
+	if err != nil {
+		return nil, err
+	}
+	return &adopted{Connection: m, inner: inner, l: l, resume: resume}, nil
+}
+
+// serve begins to use the connection. If the process has begun to drain since it
+// was adopted, it moves on like the others.
+func (a *adopted) serve(u *Upgrader) {
+	if a.resume == nil {
+		if !a.l.deliver(a.inner) {
+			a.forward(u)
+		}
+		return
+	}
+	c := &conn{Conn: a.inner, l: a.l, phase: hijacked}
+	if !a.l.add(c, false) {
+		a.forward(u)
+		return
+	}
+	go a.resume(u.newConn(c, a.Kind, a.Unread, true), a.State)
+}
+
+// forward hands the connection to the heir, and closes it here in any case.
+func (a *adopted) forward(u *Upgrader) {
+	defer a.inner.Close()
+	raw, err := rawConn(a.inner)
+	if heir := u.heir.Load(); heir != nil && err == nil {
+		_ = heir.hand(a.Connection, raw)
+	}
 }
 
 // A process on probation that is given up hands its connections back and ends.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"sync/atomic"
 	"time"
@@ -131,10 +130,12 @@ func (p *predecessor) read() {
 		case wire.Commit:
 			p.commit("committed")
 		case wire.Connection:
-			go p.u.take(p.link, m, files[0])
+			go p.u.take(p.link, m, files[0], func() { waitDead(p.pid) })
 			continue
 		case wire.Taken:
 			p.taken(m)
+		case wire.Probe:
+			_ = p.link.Send(wire.Alive{})
 		case wire.Draining:
 			p.u.mu.Lock()
 			p.u.drains = m.Processes
@@ -199,37 +200,6 @@ func (p *predecessor) commit(why string) {
 	u.dropUnclaimed()
 	u.announce()
 	u.emit(Event{Name: "serving", Why: why, Peer: p.pid, Took: time.Since(u.began)})
-}
-
-// adopt serves a connection that was handed over. When this process itself drains
-// the connection goes on to the next one.
-func (u *Upgrader) adopt(m wire.Connection, file *os.File) error {
-	defer file.Close()
-	if next := u.heir.Load(); next != nil {
-		raw, err := file.SyscallConn()
-		if err != nil {
-			return err
-		}
-		return next.hand(m, raw)
-	}
-	if m.Kind != "" {
-		return u.adoptKind(m, file)
-	}
-	l := u.listener(m.Listener)
-	if l == nil {
-		return fmt.Errorf("nothing listens as %q in this version", m.Listener)
-	}
-	if _, ok := l.server.(*httpServer); !ok {
-		return fmt.Errorf("%q does not serve HTTP in this version", m.Listener)
-	}
-	c, err := net.FileConn(file)
-	if err != nil {
-		return err
-	}
-	if !l.deliver(c) {
-		return fmt.Errorf("%q has closed", m.Listener)
-	}
-	return nil
 }
 
 // listener returns the open listener of that name, or the one that took over the

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/theseus-run/theseus/upgrade/internal/wire"
 )
 
 // missable is how many heartbeats in succession may be missing or unhealthy.
@@ -21,7 +23,7 @@ const judged = 20
 func (a *attempt) probation(ctx context.Context) error {
 	o := a.u.opt
 	if o.Probation == 0 {
-		return nil
+		return a.probe(ctx)
 	}
 	limit := o.MaxMemory
 	if limit == 0 {
@@ -64,7 +66,20 @@ func (a *attempt) probation(ctx context.Context) error {
 				return fmt.Errorf("it uses %d MiB of memory; the limit is %d MiB", used>>20, limit>>20)
 			}
 		case <-proved.C:
-			return nil
+			return a.probe(ctx)
 		}
 	}
+}
+
+// probe asks for a last sign of life: a heartbeat that lies in the queue says only
+// that the process lived when it was sent.
+func (a *attempt) probe(ctx context.Context) error {
+	limit := missable * a.u.opt.Heartbeat
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: no answer for %s", errHung, limit))
+	defer cancel()
+	if err := a.next.link.Send(wire.Probe{}); err != nil {
+		return a.broken(ctx, err)
+	}
+	_, err := await[wire.Alive](ctx, a.next, "answer")
+	return err
 }

@@ -83,7 +83,7 @@ func (s *successor) read() {
 		case wire.Taken:
 			s.taken(m)
 		case wire.Connection: // it is given up and hands back what it has
-			go s.u.take(s.link, m, files[0])
+			go s.u.take(s.link, m, files[0], func() { <-s.exited })
 			continue
 		default:
 			select {

@@ -74,7 +74,7 @@ func (e *RejectedError) Error() string {
 // A FailedError says at which step an upgrade failed. The process that was asked
 // serves on as before.
 type FailedError struct {
-	Step       string // "check", "start", "hello", "prepare", "ready", "release", "serve", "probation"
+	Step       string // "check", "start", "hello", "prepare", "ready", "release", "serve", "probation", "commit"
 	RolledBack bool   // the new process had served
 	Err        error
 }
@@ -111,7 +111,7 @@ func (u *Upgrader) Upgrade(ctx context.Context, req Request) (*Report, error) {
 	u.notify.Reloading()
 	err := a.run(ctx)
 	if err == nil {
-		u.commit(a)
+		u.succeeded(a)
 		return &a.report, nil
 	}
 	a.undo(err, ctx.Err() != nil)
@@ -205,6 +205,11 @@ func (a *attempt) run(ctx context.Context) error {
 	a.next.release = a.report.Release
 	a.begin("probation")
 	if err := a.probation(ctx); err != nil {
+		return err
+	}
+	a.done()
+	a.begin("commit")
+	if err := a.commit(ctx); err != nil {
 		return err
 	}
 	a.done()
@@ -411,18 +416,24 @@ func (a *attempt) reject(why error) {
 	a.u.rejected[a.report.Release.Digest] = why.Error()
 }
 
-// commit makes the successor the service, and this process one that drains.
-func (u *Upgrader) commit(a *attempt) {
+// commit makes the successor the service. What cannot be written is undone: the
+// successor must not wait for it while this process drains.
+func (a *attempt) commit(ctx context.Context) error {
+	if err := a.next.link.Send(wire.Commit{}); err != nil {
+		return a.broken(ctx, err)
+	}
+	return nil
+}
+
+// succeeded begins the drain of this process.
+func (u *Upgrader) succeeded(a *attempt) {
 	s := a.next
+	s.link.SetTimeout(-1) // the link must outlive a successor that is slow: answers are in its queue
 	u.running.Store(s)
 	u.heir.Store(s.mover)
 	u.enter(Draining)
-	u.opt.point("before commit")
-	u.notify.MainPID(s.process.Pid)
-	// Should it fail, the successor commits itself as it sees this process end.
-	_ = s.link.Send(wire.Commit{})
+	u.warn(u.notify.MainPID(s.process.Pid))
 	a.report.Took = time.Since(a.began)
 	u.emit(Event{Name: "committed", Peer: s.process.Pid, Took: a.report.Took, Release: a.report.Release})
-	u.opt.point("after commit")
 	go u.drain(context.Background())
 }

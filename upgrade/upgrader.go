@@ -46,6 +46,7 @@ type Upgrader struct {
 	idle     wait                      // see idleWait; set before leaving
 	counting atomic.Bool               // answers are counted: the process is on probation
 	inflight atomic.Int64
+	adopting atomic.Int64 // connections that come over and are not yet among a listener's
 	requests atomic.Int64
 	errors   atomic.Int64
 	events   sync.Mutex     // held while OnEvent runs
@@ -231,6 +232,9 @@ func (u *Upgrader) waitConns(ctx context.Context, which func(*conn) bool) {
 // anyConn is called with u.mu held. Locks are taken in the order Upgrader,
 // Listener, conn.
 func (u *Upgrader) anyConn(which func(*conn) bool) bool {
+	if u.adopting.Load() > 0 {
+		return true
+	}
 	for _, l := range u.listeners {
 		for _, c := range l.open() {
 			if which(c) {

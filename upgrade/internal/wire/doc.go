@@ -59,6 +59,8 @@
 //	20    stop        new         none: cancel what is left now                   0
 //	21    request     worker      path, force: please upgrade                     0
 //	22    verdict     supervisor  ok, reason: what came of it                     0
+//	23    probe       old         none: are you alive?                            0
+//	24    alive       new         none: yes; answers probe at once                0
 //
 // A release is digest, version and path; limits is state. A file count that the
 // last column does not allow is an error for sockets and connection. Any other

@@ -92,3 +92,5 @@ func FuzzRetired(f *testing.F)    { fuzzMessage(f, kindRetired) }
 func FuzzStop(f *testing.F)       { fuzzMessage(f, kindStop) }
 func FuzzRequest(f *testing.F)    { fuzzMessage(f, kindRequest) }
 func FuzzVerdict(f *testing.F)    { fuzzMessage(f, kindVerdict) }
+func FuzzProbe(f *testing.F)      { fuzzMessage(f, kindProbe) }
+func FuzzAlive(f *testing.F)      { fuzzMessage(f, kindAlive) }

@@ -29,6 +29,8 @@ const (
 	kindStop       kind = 20
 	kindRequest    kind = 21
 	kindVerdict    kind = 22
+	kindProbe      kind = 23
+	kindAlive      kind = 24
 )
 
 // kinds has the name and the decoder of each known kind. Index 0 is unused.
@@ -58,6 +60,8 @@ var kinds = [...]struct {
 	kindStop:       {"stop", decodeJSON[Stop]},
 	kindRequest:    {"request", decodeJSON[Request]},
 	kindVerdict:    {"verdict", decodeJSON[Verdict]},
+	kindProbe:      {"probe", decodeJSON[Probe]},
+	kindAlive:      {"alive", decodeJSON[Alive]},
 }
 
 func (k kind) known() bool { return k > 0 && int(k) < len(kinds) }

@@ -46,6 +46,7 @@ func samples() []Message {
 		Pause{}, Resume{}, Drain{}, Retired{}, Stop{},
 		Request{}, Request{Path: "/srv/app.new", Force: true},
 		Verdict{OK: true}, Verdict{Reason: "rolled back"},
+		Probe{}, Alive{},
 	}
 }
 
@@ -59,8 +60,8 @@ func TestSamplesCoverEveryKind(t *testing.T) {
 			t.Errorf("no sample of %v", k)
 		}
 	}
-	if len(seen) != 22 {
-		t.Errorf("%d kinds, want 22: %v", len(seen), slices.Sorted(maps.Keys(seen)))
+	if len(seen) != 24 {
+		t.Errorf("%d kinds, want 24: %v", len(seen), slices.Sorted(maps.Keys(seen)))
 	}
 }
 

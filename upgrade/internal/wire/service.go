@@ -74,6 +74,13 @@ type Verdict struct {
 	Reason string `json:"reason,omitempty"` // why not
 }
 
+// Probe asks the receiver for a sign of life: the heartbeats that came before may
+// be its last.
+type Probe struct{}
+
+// Alive answers a [Probe], at once.
+type Alive struct{}
+
 func (Connection) kind() kind { return kindConnection }
 func (Taken) kind() kind      { return kindTaken }
 func (Beat) kind() kind       { return kindBeat }
@@ -85,5 +92,7 @@ func (Retired) kind() kind    { return kindRetired }
 func (Stop) kind() kind       { return kindStop }
 func (Request) kind() kind    { return kindRequest }
 func (Verdict) kind() kind    { return kindVerdict }
+func (Probe) kind() kind      { return kindProbe }
+func (Alive) kind() kind      { return kindAlive }
 
 func (Connection) files() int { return 1 }
