@@ -73,11 +73,11 @@ eval has others; see its help.`,
 			root.AddCommand(c)
 		}
 	}
-	add("build", newNew(e), newRun(e), newCheck(e), newEval(e), newSchema(e))
-	add("release", newPlan(e), newReload(e), newRollback(e), newHistory(e))
+	add("build", newNew(e), newRun(e), newExec(e), newCheck(e), newEval(e), newSchema(e))
+	add("release", newPlan(e), newReload(e), newRollback(e), newHistory(e), newInspect(e))
 	add("observe", newStatus(e), newLogs(e))
 	add("operate", newDemo(e), newVersion(e))
-	root.AddCommand(newEvalChild(e))
+	root.AddCommand(newEvalChild(e), newExecChild())
 	root.SetCompletionCommandGroupID("operate")
 	root.SetHelpCommandGroupID("operate")
 	root.Args = noCommand
