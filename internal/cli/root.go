@@ -49,7 +49,7 @@ Exit statuses:
    0  done
    1  failed in a way that has no status of its own
    2  wrong command, flag or argument
-   3  a check or a test refused the app
+   3  a check or a test refused it
    4  no such generation
    5  another generation is live than --expect says
    8  no answer within --timeout
