@@ -83,7 +83,7 @@
 //	4     state data  old      raw bytes, at most 64 KiB                          0
 //	5     state end   old      name, sha256, size                                 0
 //	6     prepared    old      —                                                  0
-//	7     ready       new      sockets: those that it will accept from            0
+//	7     ready       new      sockets: those that it will accept from; heartbeat 0
 //	8     serve       old      singletons: name to state                          0
 //	9     serving     new      —                                                  0
 //	10    commit      old      —                                                  0

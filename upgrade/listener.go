@@ -201,18 +201,22 @@ func (l *Listener) resume() {
 }
 
 // finish accepts what waits in the kernel's queue of a paused listener that no
-// other process accepts from.
-func (l *Listener) finish() {
-	for {
-		_ = l.inner.SetDeadline(time.Now().Add(10 * time.Millisecond))
+// other process accepts from, and waits until all of it has been taken by Accept.
+func (l *Listener) finish(ctx context.Context) {
+	for ctx.Err() == nil && readable(l.inner) {
+		_ = l.inner.SetDeadline(time.Now().Add(time.Second)) // what waits may go away
 		c, err := l.inner.Accept()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
 		if err != nil {
-			return
+			break
 		}
 		if !l.deliver(c) {
 			c.Close()
 		}
 	}
+	_ = l.pause(ctx)
 }
 
 func (l *Listener) broadcast() {

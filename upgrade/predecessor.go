@@ -60,10 +60,13 @@ func (p *predecessor) receive() error {
 		hello, isHello := m.(wire.Hello)
 		if !greeted && !isHello {
 			closeAll(files)
-			return fmt.Errorf("%T came before hello", m)
+			return fmt.Errorf("%s came before hello", wire.Name(m))
 		}
 		switch m := m.(type) {
 		case wire.Hello:
+			if greeted {
+				return errors.New("hello came twice")
+			}
 			greeted = true
 			if err := p.greet(hello); err != nil {
 				return err
@@ -82,6 +85,7 @@ func (p *predecessor) receive() error {
 			return blobs.complete()
 		default:
 			closeAll(files)
+			return fmt.Errorf("%s came where sockets, states or prepared were due", wire.Name(m))
 		}
 	}
 }
@@ -117,6 +121,7 @@ func (p *predecessor) read() {
 	defer close(p.ended)
 	defer p.link.Close()
 	defer p.stop()
+	defer p.lost()
 	for {
 		m, files, err := p.link.Receive()
 		if err != nil {
@@ -130,6 +135,11 @@ func (p *predecessor) read() {
 		case wire.Commit:
 			p.commit("committed")
 		case wire.Connection:
+			if !p.isOver() {
+				closeAll(files)
+				_ = p.link.Send(wire.Taken{ID: m.ID, Reason: "this process is not the service yet"})
+				continue
+			}
 			go p.u.take(p.link, m, files[0], func() { waitDead(p.pid) })
 			continue
 		case wire.Taken:
@@ -137,9 +147,7 @@ func (p *predecessor) read() {
 		case wire.Probe:
 			_ = p.link.Send(wire.Alive{})
 		case wire.Draining:
-			p.u.mu.Lock()
-			p.u.drains = m.Processes
-			p.u.mu.Unlock()
+			p.u.setDrains(m.Processes)
 		case wire.Abort:
 			p.aborted.Store(&m.Reason)
 			if p.u.State() != Probation {
@@ -149,6 +157,16 @@ func (p *predecessor) read() {
 			go p.u.handBack()
 		}
 		closeAll(files)
+	}
+}
+
+// isOver reports whether the upgrade is: this process is the service.
+func (p *predecessor) isOver() bool {
+	select {
+	case <-p.committed:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -168,9 +186,7 @@ func (p *predecessor) stop() { close(p.serve) }
 func (p *predecessor) gone() {
 	select {
 	case <-p.committed: // it has drained
-		p.u.mu.Lock()
-		p.u.drains = nil
-		p.u.mu.Unlock()
+		p.u.setDrains(nil)
 		return
 	default:
 	}
@@ -199,6 +215,7 @@ func (p *predecessor) commit(why string) {
 	close(p.committed)
 	u.dropUnclaimed()
 	u.announce()
+	u.growPools()
 	u.emit(Event{Name: "serving", Why: why, Peer: p.pid, Took: time.Since(u.began)})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
@@ -17,9 +18,10 @@ import (
 type successor struct {
 	u *Upgrader
 	*mover
-	process *os.Process
-	release Release
-	sockets []string // names of those that it took over; set when it is ready
+	process   *os.Process
+	release   Release
+	sockets   []string      // names of those that it took over; set when it is ready
+	heartbeat time.Duration // between its heartbeats; set when it is ready
 
 	inbox  chan wire.Message // all but heartbeats and answers; closed when the link ends
 	beats  chan wire.Beat    // the latest
@@ -118,19 +120,26 @@ func await[T wire.Message](ctx context.Context, s *successor, what string) (T, e
 		if got, ok := m.(T); ok {
 			return got, nil
 		}
-		return none, fmt.Errorf("sent %T where %s was due", m, what)
+		return none, fmt.Errorf("it sent %s where %s was due", wire.Name(m), what)
 	case <-ctx.Done():
 		return none, fmt.Errorf("no %s: %w", what, context.Cause(ctx))
 	}
 }
 
-// ended says why the link has ended, which the exit status tells best.
+// errSilent means that the process ended without a word.
+var errSilent = errors.New("it ended")
+
+// ended says why the link has ended: what it sent, if that was no message of the
+// protocol, else its exit status tells best.
 func (s *successor) ended(ctx context.Context) error {
+	if err := s.link.Err(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("control link: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	select {
 	case <-s.exited:
-		return fmt.Errorf("it ended: %s", s.status)
+		return fmt.Errorf("%w: %s", errSilent, s.status)
 	case <-ctx.Done():
 		return errors.New("it closed the control link")
 	}
@@ -139,14 +148,39 @@ func (s *successor) ended(ctx context.Context) error {
 // end tells the process why it is given up. One that has served, and still
 // listens, gets some time to hand its connections back. Then it is killed.
 func (s *successor) end(why error, served bool) {
-	if s.link.Send(wire.Abort{Reason: why.Error()}) == nil && served && !errors.Is(why, errHung) {
+	grace := lastWords
+	if served {
+		grace = handBackLimit
+	}
+	_ = s.link.Send(wire.Abort{Reason: why.Error()}) // a link that has failed has told it
+	if !errors.Is(why, errHung) {
 		select {
 		case <-s.exited:
-		case <-time.After(handBackLimit):
+		case <-time.After(grace):
 		}
 	}
 	s.kill()
 }
+
+// lastWord returns the reason that the process, which is dead, gave for its end.
+func (s *successor) lastWord(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for {
+		select {
+		case m, open := <-s.inbox:
+			if abort, ok := m.(wire.Abort); ok || !open {
+				return abort.Reason
+			}
+		case <-ctx.Done():
+			return ""
+		}
+	}
+}
+
+// lastWords is how long a process that has not served may take to tell its own log
+// why it is not wanted.
+const lastWords = 100 * time.Millisecond
 
 // kill ends the process and waits until it is certainly dead, so that whatever it
 // owned may be owned again.

@@ -40,8 +40,8 @@
 //	4     state data  old         raw bytes of the state begun last, 0 to 64 KiB  0
 //	5     state end   old         name, sha256, size                              0
 //	6     prepared    old         none: sockets and states are complete           0
-//	7     ready       new         sockets: names it will accept from; it is       0
-//	                              initialised and does not accept yet
+//	7     ready       new         sockets: names it will accept from; heartbeat:  0
+//	                              nanoseconds. Initialised, not yet accepting
 //	8     serve       old         singletons: name to last state                  0
 //	9     serving     new         none: accepting                                 0
 //	10    commit      old         none: probation is over                         0

@@ -1,5 +1,7 @@
 package wire
 
+import "time"
+
 // A Message is one of the message types of this package, by value.
 type Message interface{ kind() kind }
 
@@ -69,6 +71,9 @@ type Ready struct {
 	// Sockets names those of the predecessor that the sender accepts from once it
 	// serves. The others are left to the predecessor.
 	Sockets []string `json:"sockets,omitempty"`
+
+	// Heartbeat is the time between two [Beat]s, in nanoseconds.
+	Heartbeat time.Duration `json:"heartbeat"`
 }
 
 // Serve tells the successor to accept. It owns the singletons from here on.
