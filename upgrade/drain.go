@@ -247,7 +247,12 @@ func (u *Upgrader) reportDrain(ctx context.Context) func() {
 	}()
 	return func() {
 		close(stop)
-		<-stopped
+		select {
+		case <-stopped:
+		case <-ctx.Done(): // the successor reads nothing: a write may be blocked
+			next.link.Close()
+			<-stopped
+		}
 	}
 }
 
