@@ -5,10 +5,13 @@ STATICCHECK  = $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK  = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 PLATFORMS    = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
-.PHONY: test deps check race full platforms vuln short bench fuzz generate
+# Modules of their own, because of what they need that the rest must not.
+MODULES      = bench/upgrade/tableflip examples/upgrade-grpc
+
+.PHONY: test deps check race full modules model platforms vuln short bench fuzz generate
 
 ## test: install what is missing, then check, test and build everything
-test: deps check vuln race full platforms
+test: deps check vuln race full modules model platforms
 
 ## deps: install what the tests need and the machine lacks
 deps:
@@ -34,6 +37,14 @@ full:
 	$(GO) test -timeout 20m ./internal/cli ./internal/demo ./internal/evalunit ./sandbox ./script/js
 	$(GO) test -run 'Full$$' -timeout 20m ./app
 	$(GO) run ./cmd/theseus demo --fast
+
+## modules: what has a go.mod of its own
+modules:
+	@for m in $(MODULES); do echo "module $$m"; (cd $$m && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) test ./...) || exit 1; done
+
+## model: every interleaving of the upgrade protocol, by Spin
+model:
+	sh docs/model/check.sh
 
 ## platforms: the binary builds for every platform without cgo
 platforms:

@@ -16,7 +16,7 @@ const module = "github.com/theseus-run/theseus"
 // not listed may import none. "*" allows all. The table is the one of
 // ARCHITECTURE.md: change both.
 var edges = map[string][]string{
-	".":                       {"app", "internal/engines"},
+	".":                       {"app", "internal/engines", "upgrade"},
 	"admin":                   {"admin/v1", "admin/v1/adminv1connect", "app"},
 	"admin/v1/adminv1connect": {"admin/v1"},
 	"app": {"app/manifest", "script", "script/workflow", "internal/codeframe", "internal/expr", "internal/kv", "internal/schedule",
@@ -43,12 +43,14 @@ var edges = map[string][]string{
 // keptOut names modules that must not come along with a package, however
 // indirectly: who imports the library does not pay for the program.
 var keptOut = map[string][]string{
-	".":         {"github.com/spf13/cobra", "github.com/prometheus", "connectrpc.com", "google.golang.org", "github.com/chromedp"},
-	"app":       {"github.com/spf13/cobra", "github.com/prometheus", "connectrpc.com", "google.golang.org", "modernc.org"},
-	"script":    {"github.com/", "modernc.org", "golang.org/x"},
-	"script/js": {"github.com/goccy", "github.com/expr-lang"},
-	"sandbox":   {"github.com/"},
-	"observe":   {"github.com/spf13/cobra", "connectrpc.com"},
+	".":              {"github.com/spf13/cobra", "github.com/prometheus", "connectrpc.com", "google.golang.org", "github.com/chromedp"},
+	"app":            {"github.com/spf13/cobra", "github.com/prometheus", "connectrpc.com", "google.golang.org", "modernc.org"},
+	"script":         {"github.com/", "modernc.org", "golang.org/x"},
+	"script/js":      {"github.com/goccy", "github.com/expr-lang"},
+	"sandbox":        {"github.com/"},
+	"upgrade":        {"github.com/", "google.golang.org", "modernc.org", "golang.org/x/net", "golang.org/x/text"},
+	"upgrade/stream": {"github.com/", "google.golang.org", "modernc.org", "golang.org/x/sys"},
+	"observe":        {"github.com/spf13/cobra", "connectrpc.com"},
 }
 
 type pkg struct {

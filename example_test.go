@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -49,4 +50,10 @@ func ExampleOpen() {
 	// Output:
 	// hello from generation 1
 	// bonjour from generation 2
+}
+
+// A program that replaces itself on SIGUSR2.
+func ExampleListenAndServe() {
+	srv := &http.Server{Handler: http.DefaultServeMux}
+	theseus.ListenAndServe(context.Background(), ":8080", srv)
 }

@@ -6,6 +6,9 @@
 // checked, tested and swapped in whole, or refused while what served before
 // serves on.
 //
+// [ListenAndServe] serves any http.Server and replaces the running program
+// without an error for its clients; package upgrade is the whole of that.
+//
 // The program `theseus` is the same with listeners, an admin API and a console
 // around it.
 package theseus
@@ -13,9 +16,11 @@ package theseus
 import (
 	"context"
 	"log/slog"
+	"net/http"
 
 	"github.com/theseus-run/theseus/app"
 	"github.com/theseus-run/theseus/internal/engines"
+	"github.com/theseus-run/theseus/upgrade"
 )
 
 // Options configure [Open]. The zero value watches the directory and logs nothing.
@@ -41,4 +46,12 @@ func Open(ctx context.Context, dir string, opt Options) (*app.App, error) {
 	return app.Open(ctx, dir, app.Options{
 		Engines: engines.All(), Watch: !opt.NoWatch, Notice: true, StateDir: opt.StateDir, Log: opt.Log, Observer: opt.Observer,
 	})
+}
+
+// ListenAndServe serves srv at the TCP address addr until ctx ends or the process
+// gets SIGTERM or SIGINT, and then drains. On SIGUSR2 it starts the file at the
+// program's own path as successor and hands the service over; see
+// [upgrade.ListenAndServe].
+func ListenAndServe(ctx context.Context, addr string, srv *http.Server) error {
+	return upgrade.ListenAndServe(ctx, addr, srv)
 }

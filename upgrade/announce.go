@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"time"
@@ -25,6 +26,20 @@ func (u *Upgrader) announce() {
 	if every := u.notify.WatchdogInterval(); every > 0 {
 		go u.watchdog(every)
 	}
+}
+
+// checkPIDFile finds out whether the PID file can be written, by writing one beside
+// it. A disk that fills up later is only logged: the process serves by then, and
+// the file keeps the old number.
+func (u *Upgrader) checkPIDFile() error {
+	if u.opt.PIDFile == "" {
+		return nil
+	}
+	probe := u.opt.PIDFile + ".next"
+	if err := pidfile.Write(probe, os.Getpid()); err != nil {
+		return fmt.Errorf("the PID file could not be replaced: %w", err)
+	}
+	return os.Remove(probe)
 }
 
 // warn logs an error of telling systemd something.

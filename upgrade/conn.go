@@ -29,15 +29,18 @@ type conn struct {
 	moved atomic.Bool // it is another process's; the server may use it a moment longer
 
 	mu       sync.Mutex
-	plain    bool      // net/http serves it as HTTP/1 without TLS
-	multi    bool      // it carries HTTP/2
-	preface  int       // bytes seen that begin HTTP/2's connection preface
-	phase    phase     //
-	size     int       // bytes that the blocked read asked for; 0 if none is
-	resets   int       // of the read deadline, since the connection was idle
-	leaving  bool      // to be moved when it is idle
-	staying  bool      // it cannot move: its next answer says so
-	deadline time.Time // of reads, as net/http set it
+	plain    bool          // net/http serves it as HTTP/1 without TLS
+	multi    bool          // it carries HTTP/2
+	preface  int           // bytes seen that begin HTTP/2's connection preface
+	phase    phase         //
+	size     int           // bytes that the blocked read asked for; 0 if none is
+	resets   int           // of the read deadline, since the connection was idle
+	leaving  bool          // to be moved when it is idle
+	staying  bool          // it cannot move: its next answer says so
+	grace    time.Duration // it may be idle while it cannot move; 0 means for ever
+	lapse    *time.Timer   // of the grace, while it is idle
+	lapsed   bool          // the grace is over: reads fail
+	deadline time.Time     // of reads, as net/http set it
 }
 
 // A phase is where a connection is in the life that net/http gives it.
@@ -140,11 +143,14 @@ func (c *conn) endRead(got []byte, err error) (again bool) {
 		if c.phase != hijacked {
 			c.phase = active
 		}
+		c.revive()
 	}
 	if !broken {
 		return false
 	}
-	_ = c.Conn.SetReadDeadline(c.deadline) // leave had put it into the past
+	if !c.lapsed {
+		_ = c.Conn.SetReadDeadline(c.deadline) // leave had put it into the past
+	}
 	return len(got) == 0 && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
@@ -193,6 +199,7 @@ func (c *conn) serving(s http.ConnState, secure bool) {
 		c.phase = active
 	case http.StateIdle:
 		c.phase, c.resets = idle, 0
+		c.watchIdle()
 	case http.StateHijacked:
 		c.phase, c.plain = hijacked, false
 	}
@@ -206,6 +213,48 @@ func (c *conn) leave() {
 	if c.movable(c.size) {
 		_ = c.Conn.SetReadDeadline(past)
 	}
+}
+
+// endIdle ends the connection once it has been idle for the grace, counted from now
+// on or from when it becomes idle. Who is answered meanwhile starts anew.
+func (c *conn) endIdle(grace time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.grace = grace
+	if c.phase == idle || c.phase == fresh {
+		c.watchIdle()
+	}
+}
+
+// revive undoes the end of the grace: a request has come, perhaps at that very
+// moment. c.mu is held.
+func (c *conn) revive() {
+	if c.lapse != nil {
+		c.lapse.Stop()
+	}
+	if c.lapsed {
+		c.lapsed = false
+		_ = c.Conn.SetReadDeadline(c.deadline)
+	}
+}
+
+// watchIdle starts the grace. c.mu is held.
+func (c *conn) watchIdle() {
+	if c.grace == 0 || c.multi {
+		return
+	}
+	if c.lapse != nil {
+		c.lapse.Stop()
+	}
+	c.lapse = time.AfterFunc(c.grace, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.phase != idle && c.phase != fresh || c.multi || c.moved.Load() {
+			return
+		}
+		c.lapsed = true
+		_ = c.Conn.SetReadDeadline(past)
+	})
 }
 
 // past is a deadline that has passed.
@@ -240,6 +289,9 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	defer c.mu.Unlock()
 	c.deadline = t
 	c.resets++
+	if c.lapsed {
+		return nil
+	}
 	if c.leaving && c.movable(c.size) {
 		return nil
 	}
@@ -255,7 +307,14 @@ func (c *conn) SetDeadline(t time.Time) error {
 // on elsewhere.
 func (c *conn) Close() error {
 	err := c.Conn.Close()
-	c.once.Do(func() { c.l.forget(c) })
+	c.once.Do(func() {
+		c.mu.Lock()
+		if c.lapse != nil {
+			c.lapse.Stop()
+		}
+		c.mu.Unlock()
+		c.l.forget(c)
+	})
 	return err
 }
 

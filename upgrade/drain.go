@@ -12,8 +12,8 @@ import (
 
 // pause stops accepting, and leaves the sockets open.
 func (u *Upgrader) pause(ctx context.Context) {
-	listeners, packets := u.sockets()
-	u.pauseSockets(ctx, listeners, packets)
+	listeners, _ := u.sockets()
+	u.pauseSockets(ctx, listeners, nil)
 }
 
 // standBy pauses the sockets that the successor accepts from.
@@ -65,6 +65,9 @@ func (u *Upgrader) drain(ctx context.Context) {
 	defer cancel()
 	u.mu.Lock()
 	u.shutdown = cancel
+	if u.hurry {
+		cancel()
+	}
 	u.mu.Unlock()
 	u.emit(Event{Name: "draining"})
 	u.finishQueues(ctx)
@@ -89,13 +92,21 @@ func (u *Upgrader) drain(ctx context.Context) {
 		}
 	}
 	wg.Wait()
+	u.finishPackets(ctx)
 	u.waitConns(ctx, func(*conn) bool { return true })
 	cut := u.cut(ctx)
 	u.awaitPredecessor(ctx)
 	reporting()
+	u.awaitAnnounced()
 	u.closeSockets(true)
 	u.enter(Ended)
 	u.emit(Event{Name: "drained", Took: time.Since(began), Cut: cut})
+	if u.pred != nil {
+		u.pred.link.Close()
+	}
+	if next := u.running.Load(); next != nil {
+		next.link.Close()
+	}
 	close(u.over)
 }
 
@@ -115,25 +126,52 @@ func (u *Upgrader) cut(ctx context.Context) int {
 	return len(left)
 }
 
-// finishQueues stops accepting. What queued up on a socket that the successor has
-// not taken over is accepted first, since nobody else will.
+// finishQueues stops accepting. What queued up on a socket that no other process has
+// is accepted first, since nobody else will.
 func (u *Upgrader) finishQueues(ctx context.Context) {
-	next := u.running.Load()
 	u.pause(ctx)
-	listeners, _ := u.sockets()
+	listeners, packets := u.sockets()
 	for _, l := range listeners {
-		if next != nil && !next.claimed(l.name) {
-			l.finish()
+		if u.heir.Load() != nil && !u.shared(l.name, l.former) {
+			limited, cancel := context.WithTimeout(ctx, time.Second)
+			l.finish(limited)
+			cancel()
+		}
+	}
+	for _, p := range packets {
+		if u.shared(p.name, p.former) {
+			p.pause(true)
 		}
 	}
 }
 
+// finishPackets stops reading datagrams. What waits on a socket that no other
+// process has is read first, and what was read is answered.
+func (u *Upgrader) finishPackets(ctx context.Context) {
+	_, packets := u.sockets()
+	for _, p := range packets {
+		p.finish(ctx, !u.shared(p.name, p.former))
+	}
+}
+
+// shared reports whether the process that goes on takes what comes in at a socket.
+func (u *Upgrader) shared(name, former string) bool {
+	switch next := u.running.Load(); {
+	case next != nil:
+		return next.claimed(name)
+	case u.heir.Load() != nil:
+		return former != "" // it goes back to the predecessor
+	}
+	return false
+}
+
 // closeSockets closes what the process does not accept from any more, and
 // removes the files of Unix sockets if the service ends here. A server of another
-// kind closes its own.
+// kind closes its own, and answers to datagrams may still be sent: these sockets
+// are closed when all is done.
 func (u *Upgrader) closeSockets(all bool) {
 	listeners, packets := u.sockets()
-	last := u.running.Load() == nil
+	last := u.heir.Load() == nil
 	for _, l := range listeners {
 		if _, foreign := l.server.(*funcServer); foreign && !all {
 			continue
@@ -144,6 +182,9 @@ func (u *Upgrader) closeSockets(all bool) {
 		l.Close()
 	}
 	for _, p := range packets {
+		if !all {
+			continue
+		}
 		if last && p.unlink != "" && !p.isClosed() {
 			_ = os.Remove(p.unlink)
 		}
@@ -162,6 +203,22 @@ func (u *Upgrader) awaitPredecessor(ctx context.Context) {
 	case <-ctx.Done():
 	}
 }
+
+// awaitAnnounced keeps the process until the successor has told the world, by the
+// PID file and the service manager, who is the service: when this process ends,
+// whoever watched it looks there.
+func (u *Upgrader) awaitAnnounced() {
+	next := u.running.Load()
+	if next == nil || next.link.Send(wire.Probe{}) != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), announceTimeout)
+	defer cancel()
+	_, _ = await[wire.Alive](ctx, next, "answer") // it answers when it has done what Commit asked
+}
+
+// announceTimeout is longer than a slow disk takes to write a PID file.
+const announceTimeout = 5 * time.Second
 
 // reportDrain tells the successor how the drain goes, until the returned function
 // is called.
@@ -182,6 +239,7 @@ func (u *Upgrader) reportDrain(ctx context.Context) func() {
 			}
 			select {
 			case <-tick.C:
+			case <-u.drainsChanged:
 			case <-stop:
 				return
 			}
@@ -189,7 +247,24 @@ func (u *Upgrader) reportDrain(ctx context.Context) func() {
 	}()
 	return func() {
 		close(stop)
-		<-stopped
+		select {
+		case <-stopped:
+		case <-ctx.Done(): // the successor reads nothing: a write may be blocked
+			next.link.Close()
+			<-stopped
+		}
+	}
+}
+
+// setDrains notes what the predecessor tells of those that drain, and passes it on
+// at once: makeRoom must not count processes that have ended.
+func (u *Upgrader) setDrains(all []wire.Process) {
+	u.mu.Lock()
+	u.drains = all
+	u.mu.Unlock()
+	select {
+	case u.drainsChanged <- struct{}{}:
+	default:
 	}
 }
 

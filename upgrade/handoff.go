@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 
 	"github.com/theseus-run/theseus/upgrade/internal/wire"
@@ -18,10 +17,9 @@ import (
 // One goroutine at a time may read, and one write.
 type Conn struct {
 	net.Conn
-	u        *Upgrader
-	kind     string
-	listener string
-	movable  bool
+	u       *Upgrader
+	kind    string
+	movable bool
 
 	mu     sync.Mutex
 	unread []byte
@@ -43,21 +41,17 @@ func (u *Upgrader) Hijack(w http.ResponseWriter, kind string) (*Conn, error) {
 		return nil, fmt.Errorf("hijack: %w", err)
 	}
 	own, secure := unwrapConn(c)
-	name := ""
-	if own != nil {
-		name = own.l.name
-	}
-	return u.newConn(c, kind, name, unread, own != nil && !secure), nil
+	return u.newConn(c, kind, unread, own != nil && !secure), nil
 }
 
-func (u *Upgrader) newConn(c net.Conn, kind, listener string, unread []byte, movable bool) *Conn {
-	h := &Conn{Conn: c, u: u, kind: kind, listener: listener, movable: movable,
+func (u *Upgrader) newConn(c net.Conn, kind string, unread []byte, movable bool) *Conn {
+	h := &Conn{Conn: c, u: u, kind: kind, movable: movable,
 		unread: append([]byte(nil), unread...), moving: make(chan struct{})}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if movable {
 		u.movers[h] = struct{}{}
-		if u.leaving.Load() && u.running.Load() != nil {
+		if u.leaving.Load() && u.heir.Load() != nil {
 			close(h.moving)
 		}
 	}
@@ -74,49 +68,11 @@ func (u *Upgrader) Resume(kind string, f func(c *Conn, state []byte)) {
 	u.resumers[kind] = f
 }
 
-// adoptKind continues a connection that was handed over.
-func (u *Upgrader) adoptKind(m wire.Connection, file *os.File) error {
-	u.mu.Lock()
-	resume := u.resumers[m.Kind]
-	u.mu.Unlock()
-	if resume == nil {
-		return fmt.Errorf("connections of kind %q are unknown in this version", m.Kind)
-	}
-	l := u.listener(m.Listener)
-	if l == nil {
-		return fmt.Errorf("nothing listens as %q in this version", m.Listener)
-	}
-	c, err := net.FileConn(file)
-	if err != nil {
-		return err
-	}
-	own := l.adopt(c)
-	if own == nil {
-		return fmt.Errorf("%q has closed", m.Listener)
-	}
-	h := u.newConn(own, m.Kind, m.Listener, m.Unread, true)
-	go resume(h, m.State)
-	return nil
-}
-
-// adopt counts a connection that was handed over among the listener's.
-func (l *Listener) adopt(inner net.Conn) *conn {
-	c := &conn{Conn: inner, l: l, phase: hijacked}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		inner.Close()
-		return nil
-	}
-	l.conns[c] = struct{}{}
-	return c
-}
-
 // offerMoves tells the holders of connections that a successor takes them.
 func (u *Upgrader) offerMoves() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.running.Load() == nil {
+	if u.heir.Load() == nil {
 		return
 	}
 	for h := range u.movers {
@@ -157,7 +113,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 // successor's and must not be touched; after an error it is unchanged and
 // stays here until it ends. Moving is not offered a second time.
 func (c *Conn) Move(state, unread []byte) error {
-	next := c.u.running.Load()
+	next := c.u.heir.Load()
 	c.mu.Lock()
 	rest := append(append([]byte(nil), unread...), c.unread...)
 	c.moving = make(chan struct{})
@@ -170,7 +126,7 @@ func (c *Conn) Move(state, unread []byte) error {
 	if err != nil {
 		return fmt.Errorf("move: %w", err)
 	}
-	if err := next.hand(wire.Connection{Kind: c.kind, Listener: c.listener, State: state, Unread: rest}, raw); err != nil {
+	if err := next.hand(wire.Connection{Kind: c.kind, Listener: c.u.nameThere(own.l), State: state, Unread: rest}, raw); err != nil {
 		return fmt.Errorf("move: %w", err)
 	}
 	_ = c.Close() // the successor's end is open

@@ -144,7 +144,9 @@ func (l *Listener) enter() bool {
 // exit delivers what the kernel returned.
 func (l *Listener) exit(c net.Conn, err error) {
 	if c != nil {
-		l.deliver(c)
+		if !l.deliver(c) {
+			c.Close()
+		}
 	} else if err != nil {
 		l.mu.Lock()
 		l.failed = append(l.failed, err)
@@ -156,17 +158,22 @@ func (l *Listener) exit(c net.Conn, err error) {
 // deliver gives a connection, accepted here or by a predecessor, to the callers
 // of Accept. It reports false when the listener has closed.
 func (l *Listener) deliver(inner net.Conn) bool {
-	c := &conn{Conn: inner, l: l}
+	return l.add(&conn{Conn: inner, l: l}, true)
+}
+
+// add counts a connection among the listener's, and queues it for Accept, unless
+// the listener has closed.
+func (l *Listener) add(c *conn, queue bool) bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.closed {
-		l.mu.Unlock()
-		inner.Close()
 		return false
 	}
 	l.conns[c] = struct{}{}
-	l.ready = append(l.ready, c)
-	l.mu.Unlock()
-	l.signal()
+	if queue {
+		l.ready = append(l.ready, c)
+		l.signal()
+	}
 	return true
 }
 
@@ -194,16 +201,22 @@ func (l *Listener) resume() {
 }
 
 // finish accepts what waits in the kernel's queue of a paused listener that no
-// other process accepts from.
-func (l *Listener) finish() {
-	for {
-		_ = l.inner.SetDeadline(time.Now().Add(10 * time.Millisecond))
+// other process accepts from, and waits until all of it has been taken by Accept.
+func (l *Listener) finish(ctx context.Context) {
+	for ctx.Err() == nil && readable(l.inner) {
+		_ = l.inner.SetDeadline(time.Now().Add(time.Second)) // what waits may go away
 		c, err := l.inner.Accept()
-		if err != nil {
-			return
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
 		}
-		l.deliver(c)
+		if err != nil {
+			break
+		}
+		if !l.deliver(c) {
+			c.Close()
+		}
 	}
+	_ = l.pause(ctx)
 }
 
 func (l *Listener) broadcast() {

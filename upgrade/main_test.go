@@ -1,3 +1,5 @@
+//go:build linux
+
 package upgrade
 
 import (
@@ -5,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -37,6 +41,8 @@ type config struct {
 	CheckArgs     []string
 	TLS           bool
 
+	Lab lab // more of what it does
+
 	Broken string // how the release is broken: exit, hang, never, crash, errors, memory, stop, unhealthy
 	Point  string // failpoint
 	Action string // what happens there: kill, stop, or exit
@@ -49,6 +55,10 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	}
+	flag.Parse()
+	if !slices.ContainsFunc(os.Args, func(a string) bool { return strings.HasPrefix(a, "-test.parallel") }) {
+		_ = flag.Set("test.parallel", "12") // most tests wait most of the time
 	}
 	os.Exit(m.Run())
 }
@@ -90,6 +100,9 @@ func runService(name string) error {
 		}
 		return nil
 	}
+	if name, ok := strings.CutPrefix(c.Broken, "fake "); ok {
+		return fakeSuccessor(name)
+	}
 	switch c.Broken {
 	case "exit":
 		os.Exit(3)
@@ -97,17 +110,22 @@ func runService(name string) error {
 		select {}
 	}
 	var sick atomic.Bool
-	u, err := New(Options{
+	opt := Options{
 		PIDFile: c.PIDFile, Probation: c.Probation, Heartbeat: c.Heartbeat, ReadyTimeout: c.Ready, DrainTimeout: c.Drain, IdleGrace: c.Idle,
 		CheckArgs: c.CheckArgs, MaxMemory: 300 << 20, Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Health: func(context.Context) error {
+			if c.Broken == "blocked" {
+				select {}
+			}
 			if sick.Load() {
 				return errors.New("the test wants it so")
 			}
 			return nil
 		},
 		point: c.failpoint,
-	})
+	}
+	c.Lab.options(&opt)
+	u, err := New(opt)
 	if err != nil {
 		return err
 	}
@@ -120,7 +138,8 @@ func runService(name string) error {
 		return u.refuse(err)
 	}
 	s := &service{u: u, config: c, singleton: &counter{}}
-	u.Singleton("counter", s.singleton)
+	s.mode.Store(c.Lab.Mode)
+	u.Singleton("counter", odd{s.singleton, &s.mode})
 	u.ProvideState("notes", 1, func(_ context.Context, w io.Writer) error {
 		_, err := io.WriteString(w, s.notes.Load().(string))
 		return err
@@ -130,7 +149,7 @@ func runService(name string) error {
 		s.notes.Store(string(b.Data))
 	}
 	u.Resume("lines", s.lines)
-	srv := &http.Server{Handler: s.routes()}
+	srv := &http.Server{Handler: s.routes(), ReadTimeout: c.Lab.ReadTimeout, ReadHeaderTimeout: c.Lab.ReadHeaderTimeout, IdleTimeout: c.Lab.IdleTimeout}
 	if c.TLS {
 		srv.TLSConfig = testTLS()
 		u.ServeTLS(srv, l, "", "")
@@ -140,6 +159,9 @@ func runService(name string) error {
 		protocols.SetUnencryptedHTTP2(true)
 		srv.Protocols = protocols
 		u.Serve(srv, l)
+	}
+	if err := s.setUp(srv); err != nil {
+		return u.refuse(err)
 	}
 	switch c.Broken {
 	case "never":
@@ -167,7 +189,7 @@ func runService(name string) error {
 			}
 		}()
 	}
-	return u.Run(context.Background())
+	return c.Lab.after(u.Run(context.Background()))
 }
 
 var hoard [][]byte // what a release that eats memory has eaten
@@ -178,6 +200,9 @@ type service struct {
 	config    config
 	singleton *counter
 	notes     atomic.Value // string
+	mode      atomic.Value // string; see lab.Mode
+	server    *http.Server
+	file      *os.File
 }
 
 func (s *service) routes() http.Handler {
@@ -195,6 +220,9 @@ func (s *service) routes() http.Handler {
 		}
 	})
 	mux.HandleFunc("POST /upgrade", func(w http.ResponseWriter, r *http.Request) {
+		if d, err := time.ParseDuration(r.FormValue("probation")); err == nil {
+			s.u.opt.Probation = d
+		}
 		report, err := s.u.Upgrade(context.WithoutCancel(r.Context()), Request{Path: r.FormValue("path"), Force: r.FormValue("force") != ""})
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusConflict)
@@ -220,6 +248,7 @@ func (s *service) routes() http.Handler {
 		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lines\r\n\r\n")
 		s.lines(c, []byte("0"))
 	})
+	s.labRoutes(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Pid", strconv.Itoa(os.Getpid()))
 		w.Header().Set("X-Generation", strconv.Itoa(s.u.Generation()))
@@ -288,12 +317,15 @@ func (c *counter) Release(context.Context) ([]byte, error) {
 
 // An instance is a running test service.
 type instance struct {
-	t      *testing.T
-	dir    string
-	config config
-	addr   string
-	stdout *lineReader
-	log    *os.File
+	t       *testing.T
+	dir     string
+	config  config
+	addr    string
+	stdout  *lineReader
+	log     *os.File
+	env     []string          // of the first process, beyond the common
+	packets map[string]string // addresses of datagram sockets, by network
+	files   []*os.File        // that are handed to it as if by a service manager
 }
 
 func (in *instance) configFile() string { return filepath.Join(in.dir, "config.json") }
@@ -318,7 +350,12 @@ func (in *instance) program() string { return filepath.Join(in.dir, "service") }
 
 func startService(t *testing.T, c config) *instance {
 	t.Helper()
-	in := &instance{t: t, dir: t.TempDir(), config: c}
+	return startInstance(t, &instance{config: c})
+}
+
+func startInstance(t *testing.T, in *instance) *instance {
+	t.Helper()
+	in.t, in.dir = t, t.TempDir()
 	if in.config.Network == "" {
 		in.config.Network = "tcp"
 	}
@@ -328,7 +365,9 @@ func startService(t *testing.T, c config) *instance {
 	if in.config.Probation == 0 {
 		in.config.Probation = 300 * time.Millisecond
 	}
-	in.config.PIDFile = filepath.Join(in.dir, "pid")
+	if in.config.PIDFile == "" {
+		in.config.PIDFile = filepath.Join(in.dir, "pid")
+	}
 	in.set(func(*config) {})
 	self, err := os.Executable()
 	if err != nil {
@@ -352,9 +391,13 @@ func (in *instance) start() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := os.StartProcess(in.program(), []string{in.program()}, &os.ProcAttr{
-		Env:   append(os.Environ(), configVariable+"="+in.configFile()),
-		Files: []*os.File{nil, w, in.log},
+	argv, files := []string{in.program()}, []*os.File{nil, w, in.log}
+	if len(in.files) > 0 {
+		argv, files = []string{"/bin/sh", "-c", `LISTEN_PID=$$ exec "$0"`, in.program()}, append(files, in.files...)
+	}
+	p, err := os.StartProcess(argv[0], argv, &os.ProcAttr{
+		Env:   append(append(os.Environ(), configVariable+"="+in.configFile()), in.env...),
+		Files: files,
 		Sys:   &syscall.SysProcAttr{Setpgid: true},
 	})
 	w.Close()
@@ -388,7 +431,11 @@ func (in *instance) serving() []string {
 			if !ok {
 				in.t.Fatal("the service has ended")
 			}
-			if f := strings.Fields(line); len(f) == 4 && f[0] == "serving" {
+			f := strings.Fields(line)
+			if len(f) == 3 && f[0] == "packet" && in.packets != nil {
+				in.packets[f[1]] = f[2]
+			}
+			if len(f) == 4 && f[0] == "serving" {
 				return f[1:]
 			}
 		case <-time.After(time.Minute):

@@ -31,7 +31,8 @@ type Options struct {
 	CheckTimeout time.Duration
 
 	// PIDFile names a file that holds the decimal process ID of the process that
-	// serves. A successor writes it when it has proved itself. Empty means none.
+	// serves. A successor writes it when it has proved itself; one that could not is
+	// refused before it serves. Empty means none.
 	PIDFile string
 
 	// ReadyTimeout limits the time from the start of a successor until it serves.
@@ -45,7 +46,7 @@ type Options struct {
 
 	// Heartbeat is how often a process on probation tells that it is well; after
 	// three that are missing it is taken for dead. Zero means 500 ms; the least
-	// is 10 ms. Both processes must agree on it.
+	// is 10 ms, the most 5 seconds. It is the new process's that counts.
 	Heartbeat time.Duration
 
 	// Health is asked at each heartbeat of the probation. Three errors in
@@ -63,8 +64,8 @@ type Options struct {
 	MaxMemory int64
 
 	// IdleGrace is how long a connection that cannot move may stay idle while the
-	// process drains before it is closed. Zero means 10 seconds. When no successor
-	// has taken over it is one second at most.
+	// process drains before it is closed; it starts anew with each answer. Zero means
+	// 10 seconds. When no successor has taken over it is one second at most.
 	IdleGrace time.Duration
 
 	// DrainTimeout is how long requests and connections may go on once the process
@@ -88,6 +89,9 @@ type Options struct {
 
 	// point is called at each named point of the handshake, for tests.
 	point func(string)
+
+	// singletonLimit is for tests; zero means releaseTimeout.
+	singletonLimit time.Duration
 }
 
 // cancelGrace is what handlers get to return once their contexts are canceled.
@@ -96,16 +100,22 @@ const cancelGrace = time.Second
 // stopGrace bounds Options.IdleGrace when no successor has taken over.
 const stopGrace = time.Second
 
+// heartbeat returns the interval that d stands for.
+func heartbeat(d time.Duration) time.Duration {
+	return min(max(cmp.Or(d, 500*time.Millisecond), 10*time.Millisecond), 5*time.Second)
+}
+
 func (o Options) withDefaults() Options {
 	o.CheckTimeout = cmp.Or(o.CheckTimeout, 30*time.Second)
 	o.ReadyTimeout = cmp.Or(o.ReadyTimeout, 30*time.Second)
 	o.Probation = max(cmp.Or(o.Probation, 2*time.Second), 0)
-	o.Heartbeat = max(cmp.Or(o.Heartbeat, 500*time.Millisecond), 10*time.Millisecond)
+	o.Heartbeat = heartbeat(o.Heartbeat)
 	o.MaxErrorRate = cmp.Or(o.MaxErrorRate, 0.5)
 	o.IdleGrace = cmp.Or(o.IdleGrace, 10*time.Second)
 	o.DrainTimeout = cmp.Or(o.DrainTimeout, 30*time.Second)
 	o.MaxDraining = cmp.Or(o.MaxDraining, 8)
 	o.StateLimit = cmp.Or(o.StateLimit, 64<<20)
+	o.singletonLimit = cmp.Or(o.singletonLimit, releaseTimeout)
 	if o.Args == nil {
 		o.Args = os.Args[1:]
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"sync/atomic"
 	"time"
@@ -15,8 +14,8 @@ import (
 
 // A predecessor is the new process's view of the old one.
 type predecessor struct {
-	u     *Upgrader
-	link  *wire.Link
+	u *Upgrader
+	*mover
 	pid   int
 	serve chan wire.Serve // the order to serve; closed when it will not come
 	ended chan struct{}   // closed when the link has ended
@@ -33,7 +32,7 @@ const helloTimeout = time.Minute
 
 // meet takes over what the predecessor hands on.
 func (u *Upgrader) meet(link *wire.Link) (*predecessor, error) {
-	p := &predecessor{u: u, link: link, serve: make(chan wire.Serve, 1), ended: make(chan struct{}), committed: make(chan struct{})}
+	p := &predecessor{u: u, mover: newMover(link), serve: make(chan wire.Serve, 1), ended: make(chan struct{}), committed: make(chan struct{})}
 	late := time.AfterFunc(helloTimeout, func() { link.Close() })
 	defer late.Stop()
 	if err := p.receive(); err != nil {
@@ -61,10 +60,13 @@ func (p *predecessor) receive() error {
 		hello, isHello := m.(wire.Hello)
 		if !greeted && !isHello {
 			closeAll(files)
-			return fmt.Errorf("%T came before hello", m)
+			return fmt.Errorf("%s came before hello", wire.Name(m))
 		}
 		switch m := m.(type) {
 		case wire.Hello:
+			if greeted {
+				return errors.New("hello came twice")
+			}
 			greeted = true
 			if err := p.greet(hello); err != nil {
 				return err
@@ -83,6 +85,7 @@ func (p *predecessor) receive() error {
 			return blobs.complete()
 		default:
 			closeAll(files)
+			return fmt.Errorf("%s came where sockets, states or prepared were due", wire.Name(m))
 		}
 	}
 }
@@ -118,6 +121,7 @@ func (p *predecessor) read() {
 	defer close(p.ended)
 	defer p.link.Close()
 	defer p.stop()
+	defer p.lost()
 	for {
 		m, files, err := p.link.Receive()
 		if err != nil {
@@ -131,18 +135,38 @@ func (p *predecessor) read() {
 		case wire.Commit:
 			p.commit("committed")
 		case wire.Connection:
-			go p.take(m, files[0])
+			if !p.isOver() {
+				closeAll(files)
+				_ = p.link.Send(wire.Taken{ID: m.ID, Reason: "this process is not the service yet"})
+				continue
+			}
+			go p.u.take(p.link, m, files[0], func() { waitDead(p.pid) })
 			continue
+		case wire.Taken:
+			p.taken(m)
+		case wire.Probe:
+			_ = p.link.Send(wire.Alive{})
 		case wire.Draining:
-			p.u.mu.Lock()
-			p.u.drains = m.Processes
-			p.u.mu.Unlock()
+			p.u.setDrains(m.Processes)
 		case wire.Abort:
 			p.aborted.Store(&m.Reason)
-			closeAll(files)
-			return
+			if p.u.State() != Probation {
+				closeAll(files)
+				return
+			}
+			go p.u.handBack()
 		}
 		closeAll(files)
+	}
+}
+
+// isOver reports whether the upgrade is: this process is the service.
+func (p *predecessor) isOver() bool {
+	select {
+	case <-p.committed:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -162,9 +186,7 @@ func (p *predecessor) stop() { close(p.serve) }
 func (p *predecessor) gone() {
 	select {
 	case <-p.committed: // it has drained
-		p.u.mu.Lock()
-		p.u.drains = nil
-		p.u.mu.Unlock()
+		p.u.setDrains(nil)
 		return
 	default:
 	}
@@ -193,48 +215,8 @@ func (p *predecessor) commit(why string) {
 	close(p.committed)
 	u.dropUnclaimed()
 	u.announce()
+	u.growPools()
 	u.emit(Event{Name: "serving", Why: why, Peer: p.pid, Took: time.Since(u.began)})
-}
-
-// take serves a connection that the old process hands over, or says why not.
-func (p *predecessor) take(m wire.Connection, file *os.File) {
-	err := p.u.adopt(m, file)
-	answer := wire.Taken{ID: m.ID, OK: err == nil}
-	if err != nil {
-		answer.Reason = err.Error()
-	}
-	_ = p.link.Send(answer)
-}
-
-// adopt serves a connection that was handed over. When this process itself drains
-// the connection goes on to the next one.
-func (u *Upgrader) adopt(m wire.Connection, file *os.File) error {
-	defer file.Close()
-	if next := u.running.Load(); next != nil {
-		raw, err := file.SyscallConn()
-		if err != nil {
-			return err
-		}
-		return next.hand(m, raw)
-	}
-	if m.Kind != "" {
-		return u.adoptKind(m, file)
-	}
-	l := u.listener(m.Listener)
-	if l == nil {
-		return fmt.Errorf("nothing listens as %q in this version", m.Listener)
-	}
-	if _, ok := l.server.(*httpServer); !ok {
-		return fmt.Errorf("%q does not serve HTTP in this version", m.Listener)
-	}
-	c, err := net.FileConn(file)
-	if err != nil {
-		return err
-	}
-	if !l.deliver(c) {
-		return fmt.Errorf("%q has closed", m.Listener)
-	}
-	return nil
 }
 
 // listener returns the open listener of that name, or the one that took over the

@@ -5,10 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/theseus-run/theseus/upgrade/internal/wire"
 )
 
 // missable is how many heartbeats in succession may be missing or unhealthy.
 const missable = 3
+
+// errHung is why a process is killed at once, without a last word.
+var errHung = errors.New("no heartbeat")
 
 // judged is how many answers the error rate needs before it counts.
 const judged = 20
@@ -18,7 +23,7 @@ const judged = 20
 func (a *attempt) probation(ctx context.Context) error {
 	o := a.u.opt
 	if o.Probation == 0 {
-		return nil
+		return a.probe(ctx)
 	}
 	limit := o.MaxMemory
 	if limit == 0 {
@@ -26,7 +31,7 @@ func (a *attempt) probation(ctx context.Context) error {
 	}
 	proved := time.NewTimer(o.Probation)
 	defer proved.Stop()
-	beat := time.NewTicker(o.Heartbeat)
+	beat := time.NewTicker(a.next.heartbeat)
 	defer beat.Stop()
 	missed, unwell := 0, 0
 	for {
@@ -34,10 +39,16 @@ func (a *attempt) probation(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-a.next.exited:
+			if why := a.next.lastWord(ctx); why != "" {
+				return errors.New(why)
+			}
 			return fmt.Errorf("it ended %s after it began to serve: %s", time.Since(a.last).Round(time.Millisecond), a.next.status)
-		case _, open := <-a.next.inbox:
+		case m, open := <-a.next.inbox:
 			if !open {
 				return a.next.ended(ctx)
+			}
+			if abort, ok := m.(wire.Abort); ok {
+				return errors.New(abort.Reason)
 			}
 			return errors.New("it spoke out of turn")
 		case b := <-a.next.beats:
@@ -55,13 +66,26 @@ func (a *attempt) probation(ctx context.Context) error {
 			// A ticker drops the ticks that a stalled process misses, so only time in
 			// which this process ran is counted.
 			if missed++; missed > missable {
-				return fmt.Errorf("no heartbeat for %s", time.Duration(missed)*o.Heartbeat)
+				return fmt.Errorf("%w for %s", errHung, time.Duration(missed)*a.next.heartbeat)
 			}
 			if used := residentMemory(a.next.process.Pid); limit > 0 && used > limit {
 				return fmt.Errorf("it uses %d MiB of memory; the limit is %d MiB", used>>20, limit>>20)
 			}
 		case <-proved.C:
-			return nil
+			return a.probe(ctx)
 		}
 	}
+}
+
+// probe asks for a last sign of life: a heartbeat that lies in the queue says only
+// that the process lived when it was sent.
+func (a *attempt) probe(ctx context.Context) error {
+	limit := missable * a.next.heartbeat
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: no answer for %s", errHung, limit))
+	defer cancel()
+	if err := a.next.link.Send(wire.Probe{}); err != nil {
+		return a.broken(ctx, err)
+	}
+	_, err := await[wire.Alive](ctx, a.next, "answer")
+	return err
 }

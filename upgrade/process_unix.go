@@ -47,3 +47,19 @@ func waitDead(pid int) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+// readable reports whether something waits in the queue of a socket.
+func readable(s syscall.Conn) (yes bool) {
+	raw, err := s.SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = raw.Control(func(fd uintptr) {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		for err == unix.EINTR {
+			n, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+		}
+		yes = err == nil && n > 0
+	})
+	return yes
+}

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"os"
+	"syscall"
 
 	"github.com/theseus-run/theseus/upgrade/internal/wire"
 )
@@ -15,3 +16,6 @@ func isUpgrade(os.Signal) bool    { return false }
 func inheritedLink() (*wire.Link, error) { return nil, nil }
 
 func waitDead(int) {}
+
+// readable is not needed where nothing is handed over.
+func readable(syscall.Conn) bool { return false }

@@ -45,9 +45,8 @@ func checkProgram(path string) error { return executable.Check(path) }
 
 func openProgram(path string) (*os.File, error) { return os.Open(path) }
 
-// digest returns the SHA-256 of the file in hex, and closes it.
+// digest returns the SHA-256 of the file in hex.
 func digest(f *os.File) (string, error) {
-	defer f.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", err

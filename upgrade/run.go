@@ -24,7 +24,10 @@ func (u *Upgrader) Ready(ctx context.Context) error {
 		return u.begin(ctx)
 	}
 	p := u.pred
-	_ = p.link.Send(wire.Ready{Sockets: u.claimedNames()}) // a dead predecessor is noticed below
+	if err := u.checkPIDFile(); err != nil {
+		return u.refuse(err)
+	}
+	_ = p.link.Send(wire.Ready{Sockets: u.claimedNames(), Heartbeat: u.opt.Heartbeat}) // a dead predecessor is noticed below
 	u.opt.point("ready")
 	var order wire.Serve
 	var ordered bool
@@ -65,6 +68,9 @@ func (u *Upgrader) beginAfter(ctx context.Context, order wire.Serve) error {
 	}
 	u.opt.point("acquired")
 	u.enter(Probation, Ready)
+	if p.aborted.Load() != nil {
+		return u.abandoned()
+	}
 	u.resume()
 	_ = p.link.Send(wire.Serving{})
 	u.opt.point("serving")
@@ -106,10 +112,11 @@ func (u *Upgrader) Run(ctx context.Context) error {
 	signal.Notify(u.signals, append(stopSignals(), upgradeSignals()...)...)
 	defer signal.Stop(u.signals)
 	if u.State() == Starting {
-		if err := u.Ready(ctx); err != nil {
+		if err := u.readyOrStopped(ctx); err != nil {
 			return err
 		}
 	}
+	gone := u.ended()
 	working, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var failure error
@@ -117,11 +124,15 @@ func (u *Upgrader) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-u.over:
-			return failure
-		case <-u.ended():
-			if u.pred.aborted.Load() != nil {
+			if u.takenBack() {
 				return u.abandoned()
 			}
+			return failure
+		case <-gone:
+			if u.takenBack() && u.State() != Draining {
+				return u.abandoned()
+			}
+			gone = nil
 		case failure = <-u.failed:
 			cancel(failure)
 			go u.Shutdown(context.WithoutCancel(ctx))
@@ -142,18 +153,47 @@ func (u *Upgrader) Run(ctx context.Context) error {
 	}
 }
 
-// ended returns a channel that is closed when the predecessor has taken the
-// service back; nil where there is none.
+// readyOrStopped is Ready until a signal says stop.
+func (u *Upgrader) readyOrStopped(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	result := make(chan error, 1)
+	go func() { result <- u.Ready(ctx) }()
+	upgrades := 0
+	for {
+		select {
+		case err := <-result:
+			if upgrades > 0 { // asked for too early, but asked for
+				u.signals <- upgradeSignals()[0]
+			}
+			return err
+		case s := <-u.signals:
+			if isUpgrade(s) {
+				upgrades++
+				continue
+			}
+			if ctx.Err() != nil { // told twice
+				return context.Cause(ctx)
+			}
+			cancel(fmt.Errorf("stopped by signal %s", s))
+		}
+	}
+}
+
+// ended returns a channel that is closed when the link to the predecessor has
+// ended; nil where there is none.
 func (u *Upgrader) ended() <-chan struct{} {
 	if u.pred == nil {
 		return nil
 	}
-	select {
-	case <-u.pred.committed:
-		return nil
-	default:
-		return u.pred.ended
-	}
+	return u.pred.ended
+}
+
+// takenBack reports whether the predecessor is the service again.
+func (u *Upgrader) takenBack() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.pred != nil && u.pred.aborted.Load() != nil && !u.stopped
 }
 
 // abandoned is why a process on probation has to exit.
@@ -163,10 +203,23 @@ func (u *Upgrader) abandoned() error {
 
 // Shutdown drains the process, without a successor unless one has taken over, and
 // returns when it is done. An upgrade under way is given up.
+//
+// On probation the process gives the service back to its predecessor, which goes
+// on.
 func (u *Upgrader) Shutdown(ctx context.Context) error {
+	u.mu.Lock()
+	u.stopped = true
+	u.mu.Unlock()
 	u.giveUp()
+	if u.State() == Probation {
+		_ = u.refuse(errGivenUp)
+		u.handBack()
+	}
 	if u.enter(Draining, Serving, Probation, Ready, Starting) {
 		u.stopping()
+		u.mu.Lock()
+		u.servers = append(u.servers, ending{u})
+		u.mu.Unlock()
 		u.drain(ctx)
 	}
 	select {

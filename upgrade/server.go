@@ -88,17 +88,21 @@ func (s *httpServer) track(c net.Conn, state http.ConnState) {
 }
 
 // drain waits until no HTTP/1 connection is left, which have moved, were told to
-// close, or have been idle for the grace. Only then is net/http told to shut down:
+// close, or have been idle for the grace, each by its own clock: a long answer ends
+// whole, and its connection moves then. Only then is net/http told to shut down:
 // from that moment on it drops requests that it has just read on HTTP/1
 // (golang/go#75591), while to HTTP/2 it says GOAWAY and finishes the streams.
 func (s *httpServer) drain(ctx context.Context) {
 	idle := s.u.opt.IdleGrace
-	if s.u.running.Load() == nil {
+	if s.u.heir.Load() == nil {
 		idle = min(idle, stopGrace) // the service ends: nobody gains by waiting long
 	}
-	grace, cancel := context.WithTimeout(ctx, idle)
-	s.u.waitConns(grace, func(c *conn) bool { return c.l.server == s && c.http1() })
-	cancel()
+	for _, c := range s.u.conns() {
+		if c.l.server == s {
+			c.endIdle(idle)
+		}
+	}
+	s.u.waitConns(ctx, func(c *conn) bool { return c.l.server == s && c.http1() })
 	done := make(chan error, 1)
 	go func() { done <- s.srv.Shutdown(ctx) }()
 	select {

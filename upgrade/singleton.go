@@ -2,7 +2,10 @@ package upgrade
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -23,57 +26,121 @@ type Singleton interface {
 // releaseTimeout limits a call of Acquire or Release.
 const releaseTimeout = 10 * time.Second
 
-// A singleton is one that is registered.
+// A singleton is one that is registered. A call of Acquire or Release that does not
+// return in time is waited for beside: until it has, no other is made.
 type singleton struct {
 	Singleton
-	name  string
+	name string
+	busy chan struct{} // holds one token while a call is under way
+
+	mu    sync.Mutex
 	owned bool
 	state []byte // as of the last release
 }
 
+// errBusy means that an earlier call of Acquire or Release has not returned.
+var errBusy = errors.New("an earlier call of Acquire or Release has not returned")
+
 // Singleton registers s under a name that is the same in each version. It is
-// acquired when the process may serve.
+// acquired when the process may serve, released for a successor, and released when
+// the service is told to stop.
 func (u *Upgrader) Singleton(name string, s Singleton) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.singletons = append(u.singletons, &singleton{Singleton: s, name: name})
+	u.singletons = append(u.singletons, &singleton{Singleton: s, name: name, busy: make(chan struct{}, 1)})
 }
 
-// owned returns the singletons that this process runs, the last acquired first.
-func (u *Upgrader) owned() []*singleton {
+// backwards returns the singletons, the last registered first.
+func (u *Upgrader) backwards() []*singleton {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	var all []*singleton
-	for i := len(u.singletons) - 1; i >= 0; i-- {
-		if u.singletons[i].owned {
-			all = append(all, u.singletons[i])
-		}
-	}
+	all := slices.Clone(u.singletons)
+	slices.Reverse(all)
 	return all
 }
 
-func (s *singleton) release(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
-	defer cancel()
-	state, err := s.Release(ctx)
-	if err != nil {
-		return err
+func (s *singleton) isOwned() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.owned
+}
+
+// last returns the state as of the last release.
+func (s *singleton) last() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+func (s *singleton) set(owned bool, state []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.owned, s.state = owned, state
+}
+
+// call runs f, which should return when its context ends. When it does not within
+// the time-out either, call returns without it.
+func (s *singleton) call(ctx context.Context, limit time.Duration, what string, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%s did not return within %s", what, limit))
+	select {
+	case s.busy <- struct{}{}:
+	case <-ctx.Done():
+		cancel()
+		return errBusy
 	}
-	s.owned, s.state = false, state
-	return nil
+	done := make(chan error, 1)
+	go func() {
+		defer cancel()
+		err := f(ctx)
+		<-s.busy
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select { // it may have returned because of that
+	case err := <-done:
+		return err
+	case <-time.After(hangGrace):
+		return context.Cause(ctx)
+	}
+}
+
+// hangGrace is how long after its context has ended a call may take to return.
+const hangGrace = 100 * time.Millisecond
+
+// release gives s up, unless it is not owned. Should the call return only after the
+// time-out, it counts then.
+func (s *singleton) release(ctx context.Context, limit time.Duration) error {
+	return s.call(ctx, limit, "Release", func(ctx context.Context) error {
+		if !s.isOwned() {
+			return nil
+		}
+		state, err := s.Release(ctx)
+		if err == nil {
+			s.set(false, state)
+		}
+		return err
+	})
 }
 
 // acquire takes s, unless it is owned already.
-func (s *singleton) acquire(ctx context.Context) error {
-	if s.owned {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
-	defer cancel()
-	if err := s.Acquire(ctx, s.state); err != nil {
+func (s *singleton) acquire(ctx context.Context, limit time.Duration) error {
+	return s.call(ctx, limit, "Acquire", func(ctx context.Context) error {
+		if s.isOwned() {
+			return nil
+		}
+		return s.take(ctx)
+	})
+}
+
+func (s *singleton) take(ctx context.Context) error {
+	if err := s.Acquire(ctx, s.last()); err != nil {
 		return err
 	}
-	s.owned = true
+	s.set(true, nil)
 	return nil
 }
 
@@ -81,13 +148,13 @@ func (s *singleton) acquire(ctx context.Context) error {
 // an error those already taken are released.
 func (u *Upgrader) acquireAll(ctx context.Context, states map[string][]byte) error {
 	u.mu.Lock()
-	all := append([]*singleton(nil), u.singletons...)
+	all := slices.Clone(u.singletons)
 	u.mu.Unlock()
 	for i, s := range all {
-		s.state = states[s.name]
-		if err := s.acquire(ctx); err != nil {
-			for _, taken := range all[:i] {
-				_ = taken.release(ctx)
+		s.set(false, states[s.name])
+		if err := s.acquire(ctx, u.opt.singletonLimit); err != nil {
+			for _, taken := range slices.Backward(all[:i]) {
+				_ = taken.release(context.WithoutCancel(ctx), u.opt.singletonLimit)
 			}
 			return fmt.Errorf("acquire %s: %w", s.name, err)
 		}
@@ -95,69 +162,71 @@ func (u *Upgrader) acquireAll(ctx context.Context, states map[string][]byte) err
 	return nil
 }
 
-// A Pool is told how far an upgrade is, so that two processes together do not hold
-// more connections to a third party than one. Each function may be nil.
-type Pool struct {
-	// Warm opens the first connections, in a new process before it is ready.
-	Warm func(ctx context.Context) error
-
-	// Freeze stops growing, in the old process when the new one begins to serve;
-	// Thaw undoes that when the new one is taken back.
-	Freeze, Thaw func()
-
-	// Grow lifts the limit, in the new process once it is the service.
-	Grow func()
-
-	// Retire closes what is idle, and the rest as it is returned, in the old
-	// process as it drains. It returns when ctx ends or nothing is left.
-	Retire func(ctx context.Context)
+// releaseAll gives up the singletons for a successor, and returns the states as of
+// their last release, also of those that this process could not take back before.
+func (u *Upgrader) releaseAll(ctx context.Context) (map[string][]byte, error) {
+	u.yielding.Store(true)
+	states := map[string][]byte{}
+	for _, s := range u.backwards() {
+		if err := s.release(ctx, u.opt.singletonLimit); err != nil {
+			return nil, fmt.Errorf("release %s: %w", s.name, err)
+		}
+		states[s.name] = s.last()
+	}
+	return states, nil
 }
 
-// Pool registers p.
-func (u *Upgrader) Pool(p Pool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.pools = append(u.pools, p)
-}
+// ending releases the singletons as the service ends.
+type ending struct{ u *Upgrader }
 
-func (u *Upgrader) eachPool(call func(Pool)) {
-	u.mu.Lock()
-	all := append([]Pool(nil), u.pools...)
-	u.mu.Unlock()
-	for _, p := range all {
-		call(p)
+func (e ending) drain(ctx context.Context) {
+	if _, err := e.u.releaseAll(context.WithoutCancel(ctx)); err != nil {
+		e.u.opt.Log.Error("a singleton was not released", "error", err)
 	}
 }
 
-func (u *Upgrader) warmPools(ctx context.Context) (err error) {
-	u.eachPool(func(p Pool) {
-		if p.Warm != nil && err == nil {
-			err = p.Warm(ctx)
+// takeBack acquires the singletons again after an upgrade that failed. Nobody else
+// owns them, so those that cannot be taken at once are tried again while the
+// process serves.
+func (u *Upgrader) takeBack() {
+	u.mu.Lock()
+	all := slices.Clone(u.singletons)
+	stopped := u.stopped
+	u.mu.Unlock()
+	if stopped || !u.yielding.Swap(false) {
+		return
+	}
+	for _, s := range all {
+		err := errBusy
+		if len(s.busy) == 0 {
+			err = s.acquire(context.Background(), u.opt.singletonLimit)
 		}
-	})
-	return err
+		if err != nil {
+			u.opt.Log.Error("a singleton could not be taken back; it is tried again", "name", s.name, "error", err)
+			go u.retry(s)
+		}
+	}
 }
 
-func (u *Upgrader) freezePools() {
-	u.eachPool(func(p Pool) {
-		if p.Freeze != nil {
-			p.Freeze()
+// retry acquires s, which nobody owns, unless it is given up to a successor.
+func (u *Upgrader) retry(s *singleton) {
+	for wait := retryFirst; ; wait = min(2*wait, releaseTimeout) {
+		select {
+		case <-time.After(wait):
+		case <-u.over:
+			return
 		}
-	})
+		err := s.call(context.Background(), u.opt.singletonLimit, "Acquire", func(ctx context.Context) error {
+			if s.isOwned() || u.yielding.Load() {
+				return nil // releaseAll sets this before it waits for the call
+			}
+			return s.take(ctx)
+		})
+		if err == nil {
+			return
+		}
+	}
 }
 
-func (u *Upgrader) thawPools() {
-	u.eachPool(func(p Pool) {
-		if p.Thaw != nil {
-			p.Thaw()
-		}
-	})
-}
-
-func (u *Upgrader) growPools() {
-	u.eachPool(func(p Pool) {
-		if p.Grow != nil {
-			p.Grow()
-		}
-	})
-}
+// retryFirst is how long the first pause between two attempts is.
+const retryFirst = 100 * time.Millisecond

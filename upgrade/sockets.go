@@ -7,9 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
-	"time"
 
 	"github.com/theseus-run/theseus/upgrade/internal/wire"
 )
@@ -124,7 +122,7 @@ func (u *Upgrader) claim(name, requested string) *inherited {
 	defer u.mu.Unlock()
 	var found *inherited
 	for _, in := range u.inherited {
-		if in.file == nil || in.Network == "file" || !in.serves(requested) || in.Name != name && anyPort(requested) {
+		if in.file == nil || in.Network == "file" || !in.serves(name, requested) || in.Name != name && anyPort(requested) {
 			continue
 		}
 		if found = in; in.Name == name {
@@ -139,14 +137,18 @@ func (u *Upgrader) claim(name, requested string) *inherited {
 	return &taken
 }
 
-// serves reports whether the socket is what requested asks for: it was asked for
-// in the same words, or is bound to that very address.
-func (in *inherited) serves(requested string) bool {
+// serves reports whether the socket is what is asked for: it was asked for in the
+// same words, is bound to that address, or was opened by a service manager, which
+// decides on addresses, under that very name.
+func (in *inherited) serves(name, requested string) bool {
 	if in.Requested == requested {
 		return true
 	}
 	network, address, _ := strings.Cut(requested, "|")
-	return strings.HasPrefix(network, in.Network) && in.Address == address
+	if !strings.HasPrefix(network, in.Network) {
+		return false
+	}
+	return in.Requested == "" && in.Name == name || sameAddress(network, address, in.Address)
 }
 
 // anyPort reports whether the system chooses the port: such a socket is found by
@@ -196,124 +198,4 @@ func (l *Listener) isClosed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.closed
-}
-
-// A PacketConn is a datagram socket that outlives the process. While the process
-// stands by, reads wait and datagrams stay in the kernel's queue for the other.
-type PacketConn struct {
-	net.PacketConn
-	name, former, requested, unlink string
-	inner                           rawSource
-
-	mu       sync.Mutex
-	changed  sync.Cond
-	paused   bool
-	closed   bool
-	deadline time.Time
-}
-
-// ListenPacket returns the datagram socket of that network ("udp", "udp4",
-// "udp6" or "unixgram") and address, the predecessor's if it has one.
-func (u *Upgrader) ListenPacket(network, address string) (*PacketConn, error) {
-	switch network {
-	case "udp", "udp4", "udp6", "unixgram":
-	default:
-		return nil, fmt.Errorf("listen on %s: network %q is not udp, udp4, udp6 or unixgram", address, network)
-	}
-	requested := network + "|" + address
-	p := &PacketConn{name: requested, requested: requested}
-	p.changed.L = &p.mu
-	if in := u.claim(requested, requested); in != nil {
-		defer in.file.Close()
-		c, err := net.FilePacketConn(in.file)
-		if err != nil {
-			return nil, fmt.Errorf("listen on %s: the socket handed over: %w", requested, err)
-		}
-		p.PacketConn, p.former, p.unlink = c, in.Name, in.Unlink
-	} else {
-		c, err := net.ListenPacket(network, address)
-		if err != nil {
-			return nil, err
-		}
-		if p.PacketConn = c; network == "unixgram" && !strings.HasPrefix(address, "@") {
-			p.unlink = address
-		}
-	}
-	raw, ok := p.PacketConn.(rawSource)
-	if !ok {
-		p.PacketConn.Close()
-		return nil, fmt.Errorf("listen on %s: a %T cannot be handed over: %w", address, p.PacketConn, errors.ErrUnsupported)
-	}
-	p.inner = raw
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	p.paused = !u.accepts()
-	u.packets = append(u.packets, p)
-	return p, nil
-}
-
-// ReadFrom waits for a datagram; while the process stands by it waits on.
-func (p *PacketConn) ReadFrom(b []byte) (int, net.Addr, error) {
-	for {
-		p.mu.Lock()
-		for p.paused && !p.closed {
-			p.changed.Wait()
-		}
-		p.mu.Unlock()
-		n, addr, err := p.PacketConn.ReadFrom(b)
-		if err != nil && errors.Is(err, os.ErrDeadlineExceeded) && p.brokenOff() {
-			continue
-		}
-		return n, addr, err
-	}
-}
-
-// brokenOff reports whether a time-out is not the caller's.
-func (p *PacketConn) brokenOff() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.deadline.IsZero() || time.Now().Before(p.deadline)
-}
-
-// SetReadDeadline sets the deadline of reads.
-func (p *PacketConn) SetReadDeadline(t time.Time) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.deadline = t
-	if p.paused {
-		return nil
-	}
-	return p.PacketConn.SetReadDeadline(t)
-}
-
-// SetDeadline sets both deadlines.
-func (p *PacketConn) SetDeadline(t time.Time) error {
-	return errors.Join(p.SetReadDeadline(t), p.PacketConn.SetWriteDeadline(t))
-}
-
-func (p *PacketConn) pause(paused bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.paused = paused
-	if paused {
-		_ = p.PacketConn.SetReadDeadline(past)
-	} else {
-		_ = p.PacketConn.SetReadDeadline(p.deadline)
-	}
-	p.changed.Broadcast()
-}
-
-func (p *PacketConn) isClosed() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.closed
-}
-
-// Close ends this process's use of the socket.
-func (p *PacketConn) Close() error {
-	p.mu.Lock()
-	p.closed = true
-	p.changed.Broadcast()
-	p.mu.Unlock()
-	return p.PacketConn.Close()
 }

@@ -63,7 +63,7 @@ func (u *Upgrader) sendStates(ctx context.Context, link *wire.Link) error {
 			return err
 		}
 		w := &blobWriter{ctx: ctx, link: link, left: &left, sum: sha256.New()}
-		if err := errors.Join(s.write(ctx, w), w.flush()); err != nil {
+		if err := w.run(s.write); err != nil {
 			return fmt.Errorf("state %q: %w", s.name, err)
 		}
 		if err := link.Send(wire.StateEnd{Name: s.name, SHA256: hex.EncodeToString(w.sum.Sum(nil)), Size: w.size}); err != nil {
@@ -86,7 +86,29 @@ type blobWriter struct {
 	buf  []byte
 }
 
+// run calls write, and returns without it when that does not return in time: from
+// then on it can write nothing more.
+func (w *blobWriter) run(write func(context.Context, io.Writer) error) error {
+	done := make(chan error, 1)
+	go func() {
+		err := write(w.ctx, w)
+		if err == nil {
+			err = w.flush()
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-w.ctx.Done():
+		return context.Cause(w.ctx)
+	}
+}
+
 func (w *blobWriter) Write(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
 	if int64(len(p)) > *w.left {
 		return 0, ErrStateTooLarge
 	}

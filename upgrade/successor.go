@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"slices"
-	"sync"
 	"syscall"
 	"time"
 
@@ -16,20 +16,18 @@ import (
 
 // A successor is the old process's view of the new one.
 type successor struct {
-	u       *Upgrader
-	link    *wire.Link
-	process *os.Process
-	release Release
-	sockets []string // names of those that it took over; set when it is ready
+	u *Upgrader
+	*mover
+	process   *os.Process
+	release   Release
+	sockets   []string      // names of those that it took over; set when it is ready
+	heartbeat time.Duration // between its heartbeats; set when it is ready
 
 	inbox  chan wire.Message // all but heartbeats and answers; closed when the link ends
 	beats  chan wire.Beat    // the latest
 	exited chan struct{}     // closed when the process is known to be dead
 	status string            // how it ended; valid once exited is closed
 
-	mu      sync.Mutex
-	nextID  uint64
-	answers map[uint64]chan wire.Taken // nil once the link has ended
 }
 
 // variable names the descriptor of the control link in a successor's environment.
@@ -53,8 +51,8 @@ func (u *Upgrader) start(path string) (*successor, error) {
 		link.Close()
 		return nil, err
 	}
-	s := &successor{u: u, link: link, process: cmd.Process, release: Release{Path: path},
-		inbox: make(chan wire.Message, 16), beats: make(chan wire.Beat, 1), exited: make(chan struct{}), answers: map[uint64]chan wire.Taken{}}
+	s := &successor{u: u, mover: newMover(link), process: cmd.Process, release: Release{Path: path},
+		inbox: make(chan wire.Message, 16), beats: make(chan wire.Beat, 1), exited: make(chan struct{})}
 	go func() {
 		err := cmd.Wait()
 		s.status = "exit status 0"
@@ -72,9 +70,6 @@ func (s *successor) read() {
 	defer s.lost()
 	for {
 		m, files, err := s.link.Receive()
-		for _, f := range files {
-			f.Close() // a successor sends none
-		}
 		if err != nil {
 			return
 		}
@@ -88,32 +83,26 @@ func (s *successor) read() {
 			}
 			s.beats <- m
 		case wire.Taken:
-			s.mu.Lock()
-			answer := s.answers[m.ID]
-			delete(s.answers, m.ID)
-			s.mu.Unlock()
-			if answer != nil {
-				answer <- m
-			}
+			s.taken(m)
+		case wire.Connection: // it is given up and hands back what it has
+			go s.u.take(s.link, m, files[0], func() { <-s.exited })
+			continue
 		default:
 			select {
 			case s.inbox <- m:
 			default: // it says more than the protocol lets it: whoever waits sees the link end
+				closeAll(files)
 				return
 			}
 		}
+		closeAll(files)
 	}
 }
 
 // lost ends the link for those who wait on it.
 func (s *successor) lost() {
 	s.link.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, a := range s.answers {
-		close(a)
-	}
-	s.answers = nil
+	s.mover.lost()
 	close(s.inbox)
 }
 
@@ -131,23 +120,67 @@ func await[T wire.Message](ctx context.Context, s *successor, what string) (T, e
 		if got, ok := m.(T); ok {
 			return got, nil
 		}
-		return none, fmt.Errorf("sent %T where %s was due", m, what)
+		return none, fmt.Errorf("it sent %s where %s was due", wire.Name(m), what)
 	case <-ctx.Done():
 		return none, fmt.Errorf("no %s: %w", what, context.Cause(ctx))
 	}
 }
 
-// ended says why the link has ended, which the exit status tells best.
+// errSilent means that the process ended without a word.
+var errSilent = errors.New("it ended")
+
+// ended says why the link has ended: what it sent, if that was no message of the
+// protocol, else its exit status tells best.
 func (s *successor) ended(ctx context.Context) error {
+	if err := s.link.Err(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("control link: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	select {
 	case <-s.exited:
-		return fmt.Errorf("it ended: %s", s.status)
+		return fmt.Errorf("%w: %s", errSilent, s.status)
 	case <-ctx.Done():
 		return errors.New("it closed the control link")
 	}
 }
+
+// end tells the process why it is given up. One that has served, and still
+// listens, gets some time to hand its connections back. Then it is killed.
+func (s *successor) end(why error, served bool) {
+	grace := lastWords
+	if served {
+		grace = handBackLimit
+	}
+	_ = s.link.Send(wire.Abort{Reason: why.Error()}) // a link that has failed has told it
+	if !errors.Is(why, errHung) {
+		select {
+		case <-s.exited:
+		case <-time.After(grace):
+		}
+	}
+	s.kill()
+}
+
+// lastWord returns the reason that the process, which is dead, gave for its end.
+func (s *successor) lastWord(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for {
+		select {
+		case m, open := <-s.inbox:
+			if abort, ok := m.(wire.Abort); ok || !open {
+				return abort.Reason
+			}
+		case <-ctx.Done():
+			return ""
+		}
+	}
+}
+
+// lastWords is how long a process that has not served may take to tell its own log
+// why it is not wanted.
+const lastWords = 100 * time.Millisecond
 
 // kill ends the process and waits until it is certainly dead, so that whatever it
 // owned may be owned again.
@@ -159,51 +192,6 @@ func (s *successor) kill() {
 
 // claimed reports whether the successor accepts from the socket of that name.
 func (s *successor) claimed(name string) bool { return slices.Contains(s.sockets, name) }
-
-// errNotTaken means that the successor did not take a connection, which is
-// still this process's.
-var errNotTaken = errors.New("not taken by the successor")
-
-// hand passes a connection on. The error wraps errNotTaken when it stays here.
-//
-// There is no time-out: as long as the successor lives it may have the connection
-// already, and two must never read from it.
-func (s *successor) hand(m wire.Connection, raw syscall.RawConn) error {
-	answer := make(chan wire.Taken, 1)
-	s.mu.Lock()
-	if s.answers == nil {
-		s.mu.Unlock()
-		return errNotTaken
-	}
-	s.nextID++
-	m.ID = s.nextID
-	s.answers[m.ID] = answer
-	s.mu.Unlock()
-	if err := s.link.SendConn(m, raw); err != nil {
-		s.mu.Lock()
-		delete(s.answers, m.ID)
-		s.mu.Unlock()
-		return fmt.Errorf("%w: %w", errNotTaken, err)
-	}
-	taken, ok := <-answer
-	switch {
-	case !ok:
-		return fmt.Errorf("%w: it has gone", errNotTaken)
-	case !taken.OK:
-		return fmt.Errorf("%w: %s", errNotTaken, taken.Reason)
-	}
-	return nil
-}
-
-// moveIdle hands an idle HTTP/1 connection to the successor.
-func (u *Upgrader) moveIdle(c *conn) bool {
-	s := u.running.Load()
-	if s == nil {
-		return false
-	}
-	raw, err := c.SyscallConn()
-	return err == nil && s.hand(wire.Connection{Listener: c.l.name}, raw) == nil
-}
 
 // sendSockets sends descriptors with their names, in as many messages as it takes.
 func sendSockets(link *wire.Link, names []wire.Socket, sources []rawSource) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/theseus-run/theseus/upgrade/internal/wire"
@@ -73,7 +74,7 @@ func (e *RejectedError) Error() string {
 // A FailedError says at which step an upgrade failed. The process that was asked
 // serves on as before.
 type FailedError struct {
-	Step       string // "check", "start", "hello", "prepare", "ready", "release", "serve", "probation"
+	Step       string // "check", "start", "hello", "prepare", "ready", "release", "serve", "probation", "commit"
 	RolledBack bool   // the new process had served
 	Err        error
 }
@@ -96,20 +97,18 @@ func (e *FailedError) Unwrap() error { return e.Err }
 // [ErrUnsupported], [*RejectedError] and [*FailedError]. Ctx ending before the
 // probation has ended gives the upgrade up.
 func (u *Upgrader) Upgrade(ctx context.Context, req Request) (*Report, error) {
-	if err := u.claimUpgrade(); err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	a := &attempt{u: u, began: time.Now(), req: req, cancel: cancel, over: make(chan struct{})}
+	if err := u.claimUpgrade(a); err != nil {
+		return nil, err
+	}
 	defer close(a.over)
-	u.mu.Lock()
-	u.attempt = a
-	u.mu.Unlock()
-	u.notify.Reloading()
+	defer func() { _ = a.file.Close() }() // a nil file says that it is invalid
+	u.warn(u.notify.Reloading())
 	err := a.run(ctx)
 	if err == nil {
-		u.commit(a)
+		u.succeeded(a)
 		return &a.report, nil
 	}
 	a.undo(err, ctx.Err() != nil)
@@ -120,14 +119,20 @@ func (u *Upgrader) Upgrade(ctx context.Context, req Request) (*Report, error) {
 	return nil, &FailedError{Step: a.step, RolledBack: a.served, Err: err}
 }
 
-func (u *Upgrader) claimUpgrade() error {
+// claimUpgrade makes a the upgrade under way, if there may be one.
+func (u *Upgrader) claimUpgrade(a *attempt) error {
 	if !supported {
 		return ErrUnsupported
 	}
-	if u.enter(Upgrading, Serving) {
-		return nil
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.stopped {
+		return ErrDraining
 	}
-	switch u.State() {
+	switch u.state {
+	case Serving:
+		u.state, u.since, u.attempt = Upgrading, time.Now(), a
+		return nil
 	case Starting, Ready:
 		return ErrNotServing
 	case Probation:
@@ -148,17 +153,13 @@ type attempt struct {
 	last   time.Time // when the present step began
 	report Report
 
-	step     string
-	next     *successor
-	digest   chan digested
-	released []*singleton // given up, to be taken back
-	served   bool         // the new process has been let loose
-}
-
-// digested is a digest that is being computed.
-type digested struct {
-	sum string
-	err error
+	step   string
+	next   *successor
+	file   *os.File          // of the program
+	states map[string][]byte // of the singletons, which are released; nil before
+	frozen bool              // the pools are
+	ours   bool              // what went wrong is not the new program's doing
+	served bool              // the new process has been let loose
 }
 
 // begin notes the step that follows.
@@ -182,13 +183,17 @@ func (a *attempt) pid() int {
 }
 
 func (a *attempt) run(ctx context.Context) error {
+	a.begin("check")
+	if err := a.check(ctx); err != nil {
+		return err
+	}
+	a.done()
 	starting, cancel := context.WithTimeoutCause(ctx, a.u.opt.ReadyTimeout, fmt.Errorf("not ready within %s", a.u.opt.ReadyTimeout))
 	defer cancel()
 	for _, s := range []struct {
 		name string
 		do   func(context.Context) error
 	}{
-		{"check", a.check},
 		{"start", a.start},
 		{"hello", a.hello},
 		{"prepare", a.prepare},
@@ -203,8 +208,17 @@ func (a *attempt) run(ctx context.Context) error {
 		a.done()
 	}
 	a.report.Serving = time.Since(a.began)
+	if err := a.identify(); err != nil {
+		a.u.opt.Log.Warn("the program that serves now could not be read: it has no digest", "error", err)
+	}
+	a.next.release = a.report.Release
 	a.begin("probation")
 	if err := a.probation(ctx); err != nil {
+		return err
+	}
+	a.done()
+	a.begin("commit")
+	if err := a.commit(ctx); err != nil {
 		return err
 	}
 	a.done()
@@ -230,37 +244,39 @@ func (a *attempt) check(ctx context.Context) error {
 		}
 	}
 	a.u.makeRoom()
-	// Hashing runs beside the start; its result is needed before the program serves.
-	a.digest = make(chan digested, 1)
-	file, err := openProgram(path)
-	if err != nil {
+	var err error
+	if a.file, err = openProgram(path); err != nil {
 		return err
 	}
-	go func() {
-		sum, err := digest(file)
-		a.digest <- digested{sum, err}
-	}()
-	if a.u.anyRejected() && !a.req.Force {
-		return a.admit() // there is something to refuse: do not even start it
+	if a.req.Force || !a.u.anyRejected() {
+		return nil // hashing can wait until the new process serves
 	}
-	return nil
+	if err := a.identify(); err != nil {
+		return err
+	}
+	return a.u.admit(a.report.Release.Digest)
 }
 
+// identify computes the digest of the file that is started.
+func (a *attempt) identify() (err error) {
+	if a.file == nil {
+		return errNoProgram
+	}
+	if a.report.Release.Digest == "" {
+		a.report.Release.Digest, err = digest(a.file)
+	}
+	return err
+}
+
+// errNoProgram means that an attempt did not come to the point of opening a file.
+var errNoProgram = errors.New("no program")
+
 // admit refuses a program that was rolled back.
-func (a *attempt) admit() error {
-	if a.report.Release.Digest != "" {
-		return nil
-	}
-	d := <-a.digest
-	if d.err != nil {
-		return d.err
-	}
-	a.report.Release.Digest = d.sum
-	a.u.mu.Lock()
-	why, bad := a.u.rejected[d.sum]
-	a.u.mu.Unlock()
-	if bad && !a.req.Force {
-		return &RejectedError{Digest: d.sum, Why: why}
+func (u *Upgrader) admit(digest string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if why, bad := u.rejected[digest]; bad {
+		return &RejectedError{Digest: digest, Why: why}
 	}
 	return nil
 }
@@ -277,8 +293,11 @@ func (a *attempt) start(context.Context) error {
 // hello exchanges who is who.
 func (a *attempt) hello(ctx context.Context) error {
 	theirs, err := a.greet(ctx)
-	if err != nil {
+	if errors.Is(err, errSilent) {
 		return fmt.Errorf("%w (a successor must be built with this package and call upgrade.New)", err)
+	}
+	if err != nil {
+		return err
 	}
 	a.report.Release.Version = theirs.Release.Version
 	a.next.release = a.report.Release
@@ -300,6 +319,9 @@ func (a *attempt) greet(ctx context.Context) (theirs wire.Hello, err error) {
 // broken prefers the reason for which the other side has gone to the error of
 // the write that noticed.
 func (a *attempt) broken(ctx context.Context, err error) error {
+	if errors.Is(err, wire.ErrTimeout) {
+		return err
+	}
 	select {
 	case m, open := <-a.next.inbox:
 		if abort, ok := m.(wire.Abort); ok {
@@ -320,7 +342,11 @@ func (a *attempt) prepare(ctx context.Context) error {
 		return a.broken(ctx, err)
 	}
 	if err := a.u.sendStates(ctx, a.next.link); err != nil {
-		return err
+		if ctx.Err() == nil && a.next.link.Err() == nil && !errors.Is(err, wire.ErrGone) {
+			a.ours = true // its writer failed, or wrote too much
+			return err
+		}
+		return a.broken(ctx, err)
 	}
 	if err := a.next.link.Send(wire.Prepared{}); err != nil {
 		return a.broken(ctx, err)
@@ -333,33 +359,26 @@ func (a *attempt) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.next.sockets = ready.Sockets
-	err = a.admit()
-	a.next.release = a.report.Release
-	return err
+	a.next.sockets, a.next.heartbeat = ready.Sockets, heartbeat(ready.Heartbeat)
+	return nil
 }
 
 // release gives up the singletons: from here until they are acquired again, by
 // the successor or by undo, nobody owns them.
-func (a *attempt) release(ctx context.Context) error {
-	for _, s := range a.u.owned() {
-		a.released = append(a.released, s)
-		if err := s.release(ctx); err != nil {
-			return fmt.Errorf("release %s: %w", s.name, err)
-		}
+func (a *attempt) release(ctx context.Context) (err error) {
+	a.ours = true
+	if a.states, err = a.u.releaseAll(ctx); err != nil {
+		return err
 	}
+	a.ours, a.frozen = false, true
 	a.u.freezePools()
 	return nil
 }
 
 // serve lets the successor loose, and stops accepting only when it accepts.
 func (a *attempt) serve(ctx context.Context) error {
-	states := map[string][]byte{}
-	for _, s := range a.released {
-		states[s.name] = s.state
-	}
 	a.served = true
-	if err := a.next.link.Send(wire.Serve{Singletons: states}); err != nil {
+	if err := a.next.link.Send(wire.Serve{Singletons: a.states}); err != nil {
 		return a.broken(ctx, err)
 	}
 	if _, err := await[wire.Serving](ctx, a.next, "word that it serves"); err != nil {
@@ -378,15 +397,12 @@ func (a *attempt) undo(why error, givenUp bool) {
 		u.resume()
 	}
 	if a.next != nil {
-		_ = a.next.link.Send(wire.Abort{Reason: why.Error()})
-		a.next.kill()
+		a.next.end(why, a.served)
 	}
-	u.thawPools()
-	for _, s := range a.released {
-		if err := s.acquire(context.Background()); err != nil {
-			u.opt.Log.Error("a singleton could not be taken back", "name", s.name, "error", err)
-		}
+	if a.frozen {
+		u.thawPools()
 	}
+	u.takeBack()
 	if !givenUp {
 		a.reject(why)
 	}
@@ -394,22 +410,17 @@ func (a *attempt) undo(why error, givenUp bool) {
 	u.attempt = nil
 	u.mu.Unlock()
 	u.enter(Serving, Upgrading, Standby)
-	u.notify.Ready()
+	u.warn(u.notify.Ready())
 	u.emit(Event{Name: "failed", Step: a.step, Peer: a.pid(), Took: time.Since(a.began), Err: why, Release: a.report.Release})
 }
 
 // reject remembers a program that was started and failed by its own doing.
 func (a *attempt) reject(why error) {
 	var rejected *RejectedError
-	if a.next == nil || errors.As(why, &rejected) || a.step == "release" {
+	if a.next == nil || errors.As(why, &rejected) || a.ours {
 		return
 	}
-	if a.report.Release.Digest == "" {
-		if d := <-a.digest; d.err == nil {
-			a.report.Release.Digest = d.sum
-		}
-	}
-	if a.report.Release.Digest == "" {
+	if a.identify() != nil {
 		return
 	}
 	a.u.mu.Lock()
@@ -417,17 +428,26 @@ func (a *attempt) reject(why error) {
 	a.u.rejected[a.report.Release.Digest] = why.Error()
 }
 
-// commit makes the successor the service, and this process one that drains.
-func (u *Upgrader) commit(a *attempt) {
+// commit makes the successor the service. What cannot be written is undone: the
+// successor must not wait for it while this process drains.
+func (a *attempt) commit(ctx context.Context) error {
+	// Systemd listens to the main process only, so it must know before that speaks.
+	a.u.warn(a.u.notify.MainPID(a.next.process.Pid))
+	if err := a.next.link.Send(wire.Commit{}); err != nil {
+		a.u.warn(a.u.notify.MainPID(os.Getpid()))
+		return a.broken(ctx, err)
+	}
+	return nil
+}
+
+// succeeded begins the drain of this process.
+func (u *Upgrader) succeeded(a *attempt) {
 	s := a.next
+	s.link.SetTimeout(-1) // the link must outlive a successor that is slow: answers are in its queue
 	u.running.Store(s)
+	u.heir.Store(s.mover)
 	u.enter(Draining)
-	u.opt.point("before commit")
-	u.notify.MainPID(s.process.Pid)
-	// Should it fail, the successor commits itself as it sees this process end.
-	_ = s.link.Send(wire.Commit{})
 	a.report.Took = time.Since(a.began)
 	u.emit(Event{Name: "committed", Peer: s.process.Pid, Took: a.report.Took, Release: a.report.Release})
-	u.opt.point("after commit")
 	go u.drain(context.Background())
 }

@@ -40,17 +40,22 @@ type Upgrader struct {
 	pred       *predecessor // nil in the first process
 	notify     *systemd.Notifier
 
-	running  atomic.Pointer[successor] // that connections are handed to
+	running  atomic.Pointer[successor] // that has been committed
+	heir     atomic.Pointer[mover]     // where connections go when this process drains: the successor, or back
 	leaving  atomic.Bool               // the process drains
 	idle     wait                      // see idleWait; set before leaving
 	counting atomic.Bool               // answers are counted: the process is on probation
+	yielding atomic.Bool               // singletons are not taken back; see releaseAll
 	inflight atomic.Int64
+	adopting atomic.Int64 // connections that come over and are not yet among a listener's
 	requests atomic.Int64
 	errors   atomic.Int64
 	events   sync.Mutex     // held while OnEvent runs
 	failed   chan error     // of servers
 	signals  chan os.Signal // from New on, so that an early one does not kill the process
 	over     chan struct{}  // closed when the process has drained
+
+	drainsChanged chan struct{} // has room for one
 
 	mu         sync.Mutex
 	connsMoved sync.Cond // on mu; a connection has gone or changed its kind
@@ -70,7 +75,9 @@ type Upgrader struct {
 	rejected   map[string]string // digest → why
 	attempt    *attempt          // the latest upgrade that was not undone
 	drains     []wire.Process    // predecessors that drain
+	stopped    bool              // Shutdown was called: no upgrade begins any more
 	shutdown   context.CancelFunc
+	hurry      bool // the drain is to end now
 }
 
 // Errors of [Upgrader.Upgrade]; see also [RejectedError] and [FailedError].
@@ -91,7 +98,7 @@ func New(opt Options) (*Upgrader, error) {
 		opt: opt.withDefaults(), state: Starting, began: time.Now(), since: time.Now(),
 		files: map[string]*os.File{}, received: map[string]Blob{}, resumers: map[string]func(*Conn, []byte){},
 		movers: map[*Conn]struct{}{}, rejected: map[string]string{},
-		failed: make(chan error, 1), signals: make(chan os.Signal, 16), over: make(chan struct{}),
+		failed: make(chan error, 1), signals: make(chan os.Signal, 16), over: make(chan struct{}), drainsChanged: make(chan struct{}, 1),
 	}
 	u.connsMoved.L = &u.mu
 	if supported {
@@ -111,6 +118,7 @@ func New(opt Options) (*Upgrader, error) {
 		return u, u.adoptActivated()
 	}
 	if u.pred, err = u.meet(link); err != nil {
+		_ = link.Send(wire.Abort{Reason: err.Error()})
 		link.Close()
 		return nil, err
 	}
@@ -230,6 +238,9 @@ func (u *Upgrader) waitConns(ctx context.Context, which func(*conn) bool) {
 // anyConn is called with u.mu held. Locks are taken in the order Upgrader,
 // Listener, conn.
 func (u *Upgrader) anyConn(which func(*conn) bool) bool {
+	if u.adopting.Load() > 0 {
+		return true
+	}
 	for _, l := range u.listeners {
 		for _, c := range l.open() {
 			if which(c) {
@@ -295,6 +306,7 @@ func (u *Upgrader) anyRejected() bool {
 func (u *Upgrader) stopNow() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.hurry = true
 	if u.shutdown != nil {
 		u.shutdown()
 	}

@@ -18,7 +18,7 @@ const (
 	ExitOK          = 0
 	ExitFailed      = 1   // unexpected
 	ExitUsage       = 2   // wrong flags or arguments
-	ExitRefused     = 3   // a check or a test refused the app
+	ExitRefused     = 3   // a check or a test refused it
 	ExitNotFound    = 4   // no such generation, run or file
 	ExitConflict    = 5   // the live generation is not the expected one
 	ExitTimeout     = 8   // no answer within --timeout

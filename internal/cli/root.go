@@ -77,7 +77,7 @@ eval has others; see its help.`,
 	add("release", newPlan(e), newReload(e), newRollback(e), newHistory(e), newUpgrade(e))
 	add("observe", newStatus(e), newLogs(e))
 	add("operate", newDemo(e), newVersion(e))
-	root.AddCommand(newEvalChild(e))
+	root.AddCommand(newEvalChild(e), newExecChild())
 	root.SetCompletionCommandGroupID("operate")
 	root.SetHelpCommandGroupID("operate")
 	root.Args = noCommand

@@ -1,0 +1,5 @@
+//go:build !linux && !darwin
+
+package beat
+
+var roles = map[string]func() error{}

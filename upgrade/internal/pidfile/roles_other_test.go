@@ -1,0 +1,5 @@
+//go:build !unix
+
+package pidfile
+
+var roles = map[string]func() error{}

@@ -1,0 +1,5 @@
+//go:build !linux && !darwin
+
+package systemd
+
+var roles = map[string]func() error{}

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package wire
+
+func openSockets() []int { return nil }
+
+var children map[string]func() error

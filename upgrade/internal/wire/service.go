@@ -1,0 +1,98 @@
+package wire
+
+import "time"
+
+// Connection passes on the connection whose descriptor travels with it. The
+// sender keeps its own copy open, and reads nothing from it, until [Taken].
+type Connection struct {
+	ID       uint64 `json:"id"`               // chosen by the sender, unique on this link
+	Kind     string `json:"kind,omitempty"`   // who takes it; "" is HTTP/1 between two requests
+	Listener string `json:"listener"`         // name of the socket that accepted it
+	State    []byte `json:"state,omitempty"`  // for the one who takes it
+	Unread   []byte `json:"unread,omitempty"` // read from the connection, not used yet
+}
+
+// Taken answers a [Connection].
+type Taken struct {
+	ID     uint64 `json:"id"`
+	OK     bool   `json:"ok"`               // false: the connection stays with the sender of Connection
+	Reason string `json:"reason,omitempty"` // why not
+}
+
+// Beat says that the sender is alive, and how it is. Counters are totals since
+// the process began to serve.
+type Beat struct {
+	Seq      uint64 `json:"seq"` // rises by one with each beat
+	Healthy  bool   `json:"healthy"`
+	Reason   string `json:"reason,omitempty"` // why not healthy
+	Requests uint64 `json:"requests"`
+	Errors   uint64 `json:"errors"`
+	Inflight int64  `json:"inflight"` // requests under way now
+}
+
+// Draining lists the processes that still finish what they have, the sender
+// included if it does.
+type Draining struct {
+	Processes []Process `json:"processes"`
+}
+
+// Process is one entry of [Draining].
+type Process struct {
+	PID         int            `json:"pid"`
+	Generation  int            `json:"generation"`
+	Release     Release        `json:"release"`
+	Since       time.Time      `json:"since"`                 // when it began to drain
+	Deadline    time.Time      `json:"deadline,omitzero"`     // when it cancels the rest; zero means never
+	Connections map[string]int `json:"connections,omitempty"` // open ones by kind
+	Inflight    int64          `json:"inflight"`              // requests under way
+}
+
+// Pause orders a worker to stop accepting and to keep its sockets.
+type Pause struct{}
+
+// Resume orders a paused worker to accept again.
+type Resume struct{}
+
+// Drain orders a worker to finish what it has and to end.
+type Drain struct{}
+
+// Retired answers [Drain]: nothing is left.
+type Retired struct{}
+
+// Stop asks a draining predecessor to cancel what is left now.
+type Stop struct{}
+
+// Request asks the supervisor for an upgrade.
+type Request struct {
+	Path  string `json:"path,omitempty"` // of the executable; empty means the same path as before
+	Force bool   `json:"force,omitempty"`
+}
+
+// Verdict answers a [Request] when the upgrade is over.
+type Verdict struct {
+	OK     bool   `json:"ok"`
+	Reason string `json:"reason,omitempty"` // why not
+}
+
+// Probe asks the receiver for a sign of life: the heartbeats that came before may
+// be its last.
+type Probe struct{}
+
+// Alive answers a [Probe], at once.
+type Alive struct{}
+
+func (Connection) kind() kind { return kindConnection }
+func (Taken) kind() kind      { return kindTaken }
+func (Beat) kind() kind       { return kindBeat }
+func (Draining) kind() kind   { return kindDraining }
+func (Pause) kind() kind      { return kindPause }
+func (Resume) kind() kind     { return kindResume }
+func (Drain) kind() kind      { return kindDrain }
+func (Retired) kind() kind    { return kindRetired }
+func (Stop) kind() kind       { return kindStop }
+func (Request) kind() kind    { return kindRequest }
+func (Verdict) kind() kind    { return kindVerdict }
+func (Probe) kind() kind      { return kindProbe }
+func (Alive) kind() kind      { return kindAlive }
+
+func (Connection) files() int { return 1 }
