@@ -49,7 +49,7 @@ Exit statuses:
    0  done
    1  failed in a way that has no status of its own
    2  wrong command, flag or argument
-   3  a check or a test refused the app, or the program to upgrade to
+   3  a check or a test refused it
    4  no such generation
    5  another generation is live than --expect says, or an upgrade is under way
    8  no answer within --timeout
@@ -73,8 +73,8 @@ eval has others; see its help.`,
 			root.AddCommand(c)
 		}
 	}
-	add("build", newNew(e), newRun(e), newCheck(e), newEval(e), newSchema(e))
-	add("release", newPlan(e), newReload(e), newRollback(e), newHistory(e), newUpgrade(e))
+	add("build", newNew(e), newRun(e), newExec(e), newCheck(e), newEval(e), newSchema(e))
+	add("release", newPlan(e), newReload(e), newRollback(e), newHistory(e), newInspect(e), newUpgrade(e))
 	add("observe", newStatus(e), newLogs(e))
 	add("operate", newDemo(e), newVersion(e))
 	root.AddCommand(newEvalChild(e), newExecChild())
