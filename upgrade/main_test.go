@@ -135,7 +135,7 @@ func runService(name string) error {
 	}
 	l, err := u.ListenNamed(context.Background(), listenName, c.Network, c.Addr, net.ListenConfig{})
 	if err != nil {
-		return u.refuse(err)
+		return u.Refuse(err)
 	}
 	s := &service{u: u, config: c, singleton: &counter{}}
 	s.mode.Store(c.Lab.Mode)
@@ -161,7 +161,7 @@ func runService(name string) error {
 		u.Serve(srv, l)
 	}
 	if err := s.setUp(srv); err != nil {
-		return u.refuse(err)
+		return u.Refuse(err)
 	}
 	switch c.Broken {
 	case "never":

@@ -14,7 +14,7 @@ import (
 // has died. An error means that it must not serve and has to exit.
 func (u *Upgrader) Ready(ctx context.Context) error {
 	if err := u.warmPools(ctx); err != nil {
-		return u.refuse(fmt.Errorf("warm up: %w", err))
+		return u.Refuse(fmt.Errorf("warm up: %w", err))
 	}
 	u.opt.point("warmed")
 	if !u.enter(Ready, Starting) {
@@ -25,7 +25,7 @@ func (u *Upgrader) Ready(ctx context.Context) error {
 	}
 	p := u.pred
 	if err := u.checkPIDFile(); err != nil {
-		return u.refuse(err)
+		return u.Refuse(err)
 	}
 	_ = p.link.Send(wire.Ready{Sockets: u.claimedNames(), Heartbeat: u.opt.Heartbeat}) // a dead predecessor is noticed below
 	u.opt.point("ready")
@@ -34,7 +34,7 @@ func (u *Upgrader) Ready(ctx context.Context) error {
 	select {
 	case order, ordered = <-p.serve:
 	case <-ctx.Done():
-		return u.refuse(context.Cause(ctx))
+		return u.Refuse(context.Cause(ctx))
 	}
 	if !ordered {
 		why := "it ended the upgrade"
@@ -64,7 +64,7 @@ func (u *Upgrader) begin(ctx context.Context) error {
 func (u *Upgrader) beginAfter(ctx context.Context, order wire.Serve) error {
 	p := u.pred
 	if err := u.acquireAll(ctx, order.Singletons); err != nil {
-		return u.refuse(err)
+		return u.Refuse(err)
 	}
 	u.opt.point("acquired")
 	u.enter(Probation, Ready)
@@ -79,8 +79,10 @@ func (u *Upgrader) beginAfter(ctx context.Context, order wire.Serve) error {
 	return nil
 }
 
-// refuse tells the predecessor why this process does not serve.
-func (u *Upgrader) refuse(err error) error {
+// Refuse tells the predecessor why this process does not come to the point of
+// serving, which is what it reports then, and returns err. The process has to
+// exit. In a first process it does nothing else.
+func (u *Upgrader) Refuse(err error) error {
 	if u.pred != nil {
 		_ = u.pred.link.Send(wire.Abort{Reason: err.Error()})
 	}
@@ -212,7 +214,7 @@ func (u *Upgrader) Shutdown(ctx context.Context) error {
 	u.mu.Unlock()
 	u.giveUp()
 	if u.State() == Probation {
-		_ = u.refuse(errGivenUp)
+		_ = u.Refuse(errGivenUp)
 		u.handBack()
 	}
 	if u.enter(Draining, Serving, Probation, Ready, Starting) {
@@ -240,7 +242,7 @@ func ListenAndServe(ctx context.Context, addr string, srv *http.Server) error {
 	}
 	l, err := u.Listen("tcp", addr)
 	if err != nil {
-		return u.refuse(err)
+		return u.Refuse(err)
 	}
 	u.Serve(srv, l)
 	return u.Run(ctx)

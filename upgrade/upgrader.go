@@ -3,6 +3,7 @@ package upgrade
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -86,7 +87,7 @@ var (
 	ErrProbation   = errors.New("this process is itself on probation; upgrade again when it has proved itself")
 	ErrDraining    = errors.New("this process drains; ask its successor to upgrade")
 	ErrNotServing  = errors.New("this process does not serve yet")
-	ErrUnsupported = errors.New("replacing the running process is not supported on this system")
+	ErrUnsupported = fmt.Errorf("replacing the running process on this system: %w", errors.ErrUnsupported)
 )
 
 // New makes the process's Upgrader. In a process that was started by another's
@@ -194,6 +195,10 @@ func (u *Upgrader) ServeFunc(l *Listener, serve func(net.Listener) error, gracef
 	u.mu.Unlock()
 	go func() { u.fail(serve(l)) }()
 }
+
+// Failed delivers the error of a server that has ended by itself, for who does not
+// use [Upgrader.Run].
+func (u *Upgrader) Failed() <-chan error { return u.failed }
 
 // fail notes that a server has ended by itself.
 func (u *Upgrader) fail(err error) {

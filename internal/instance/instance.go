@@ -81,7 +81,7 @@ type Instance struct {
 func Start(ctx context.Context, path string, opt Options) (*Instance, error) {
 	in, err := start(ctx, path, opt)
 	if err != nil && opt.Process != nil {
-		opt.Process.refuse(ctx, err)
+		_ = opt.Process.up.Refuse(err)
 	}
 	return in, err
 }
@@ -308,7 +308,12 @@ func (in *Instance) Upgrade(ctx context.Context) error {
 }
 
 // Failed delivers an error when a listener stops by itself.
-func (in *Instance) Failed() <-chan error { return in.failed }
+func (in *Instance) Failed() <-chan error {
+	if in.process != nil {
+		return in.process.up.Failed()
+	}
+	return in.failed
+}
 
 // ConsoleURL is the console's address with the token that opens it.
 func (in *Instance) ConsoleURL() string {

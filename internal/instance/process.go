@@ -119,16 +119,6 @@ func (p *Process) attach(f func(upgrade.Event)) {
 	p.early, p.listen = nil, f
 }
 
-// refuse tells the process before this one why this one does not serve. It has no
-// effect in a first process.
-func (p *Process) refuse(ctx context.Context, why error) {
-	if !p.Inherited() {
-		return
-	}
-	p.up.Pool(upgrade.Pool{Warm: func(context.Context) error { return why }})
-	_ = p.up.Ready(ctx)
-}
-
 // The states that are handed over, and the versions of their formats.
 const (
 	tokenState, tokenVersion = "admin-token", 1
