@@ -55,5 +55,5 @@ func ExampleOpen() {
 // A program that replaces itself on SIGUSR2.
 func ExampleListenAndServe() {
 	srv := &http.Server{Handler: http.DefaultServeMux}
-	theseus.ListenAndServe(context.Background(), ":8080", srv)
+	log.Fatal(theseus.ListenAndServe(context.Background(), ":8080", srv))
 }

@@ -35,7 +35,7 @@ func (u *Upgrader) checkPIDFile() error {
 	if u.opt.PIDFile == "" {
 		return nil
 	}
-	probe := u.opt.PIDFile + ".next"
+	probe := fmt.Sprintf("%s.%d", u.opt.PIDFile, os.Getpid())
 	if err := pidfile.Write(probe, os.Getpid()); err != nil {
 		return fmt.Errorf("the PID file could not be replaced: %w", err)
 	}

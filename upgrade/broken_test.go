@@ -97,6 +97,7 @@ func TestBrokenReleases(t *testing.T) {
 		{broken: "crash", want: "exit status 4", served: true},
 		{broken: "errors", want: "answers were errors"},
 		{broken: "stop", want: "no heartbeat", served: true},
+		{broken: "hung", want: "requests was answered", served: true},
 		{broken: "unhealthy", want: "unhealthy: the test wants it so"},
 		{broken: "memory", want: "MiB of memory; the limit is 300 MiB"},
 	}
@@ -109,9 +110,13 @@ func TestBrokenReleases(t *testing.T) {
 			}
 			in := startService(t, o)
 			pid := in.pid()
-			l := in.startLoad(8)
+			l := in.startLoad(16)
 			in.set(func(x *config) { x.Broken = c.broken })
-			_, err := in.upgrade("")
+			query := ""
+			if c.broken == "hung" {
+				query = "probation=2s" // it is judged at the end
+			}
+			_, err := in.upgrade(query)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("upgrade: %v, want %q", err, c.want)
 			}
@@ -133,7 +138,9 @@ func TestBrokenReleases(t *testing.T) {
 				t.Errorf("%d requests served, failed: %v", l.served.Load(), failed)
 			}
 			t.Logf("%d requests served, failed in the broken process: %v", l.served.Load(), failed)
-			if c.broken != "check" {
+			switch c.broken {
+			case "exit", "hang", "never", "check": // it never served: another try does no harm
+			default:
 				if _, err := in.upgrade(""); err == nil || !strings.Contains(err.Error(), "was rolled back before") {
 					t.Errorf("a second time: %v, want it refused", err)
 				}

@@ -28,7 +28,8 @@
 //	probation  the old process stands by, its sockets open, its memory intact, and
 //	           still serves the connections that it has. If the new one ends,
 //	           hangs, grows beyond its memory, says it is unhealthy or answers with
-//	           errors, it is killed, the old one accepts again, and the program is
+//	           errors, or not at all, the old one accepts again, it is told to hand
+//	           back its connections and ends, or is killed, and the program is
 //	           remembered by its digest and refused until the upgrade is forced
 //
 // After the probation the new process is the service and the old one drains:
@@ -61,6 +62,12 @@
 // both processes live, both have their memory. State that the new version writes
 // during its probation must be readable by the old one.
 //
+// # What is refused
+//
+// An upgrade of PID 1, whose end would take its container along: run the service
+// below an init, or by `theseus exec`. One of a process that has other rights than
+// who started it. A program that cannot be started here, or was rolled back.
+//
 // # Platforms
 //
 // Linux is tested. macOS and other Unix systems compile. On Windows everything
@@ -87,10 +94,11 @@
 //	8     serve       old      singletons: name to state                          0
 //	9     serving     new      —                                                  0
 //	10    commit      old      —                                                  0
-//	11    abort       both     reason                                             0
+//	11    abort       both     reason, stopped                                    0
 //	12    connection  old      id, kind, listener, state, unread                  1
 //	13    taken       new      id, ok, reason                                     0
-//	14    beat        new      seq, healthy, reason, requests, errors, inflight   0
+//	14    beat        new      seq, healthy, reason, arrived, requests, errors,   0
+//	                           inflight
 //	15    draining    old      processes: pid, generation, release, since,        0
 //	                           deadline, connections, inflight
 //	20    stop        new      —                                                  0

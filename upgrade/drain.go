@@ -176,8 +176,8 @@ func (u *Upgrader) closeSockets(all bool) {
 		if _, foreign := l.server.(*funcServer); foreign && !all {
 			continue
 		}
-		if last && l.unlink != "" && !l.isClosed() {
-			_ = os.Remove(l.unlink)
+		if last && !l.isClosed() {
+			l.removeFile()
 		}
 		l.Close()
 	}

@@ -60,7 +60,7 @@ func (b lab) after(err error) error {
 		return err
 	}
 	text := "none"
-	if left := goleak.Find(goleak.IgnoreAnyFunction("github.com/theseus-run/theseus/upgrade.(*Upgrader).start.func1"), goleak.IgnoreTopFunction("os/signal.loop")); left != nil {
+	if left := goleak.Find(goleak.IgnoreAnyFunction("github.com/theseus-run/theseus/upgrade.(*successor).wait"), goleak.IgnoreTopFunction("os/signal.loop")); left != nil {
 		text = left.Error()
 	}
 	return errors.Join(err, os.WriteFile(b.Leaks, []byte(text), 0o600))

@@ -252,6 +252,9 @@ func (s *service) routes() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Pid", strconv.Itoa(os.Getpid()))
 		w.Header().Set("X-Generation", strconv.Itoa(s.u.Generation()))
+		if s.config.Broken == "hung" {
+			select {}
+		}
 		if s.config.Broken == "errors" {
 			w.WriteHeader(http.StatusInternalServerError)
 			return

@@ -54,8 +54,10 @@ type Options struct {
 	Health func(context.Context) error
 
 	// MaxErrorRate is the share of answers with a status of 500 or above at which
-	// a probation ends, from 0 to 1, once 20 requests were answered. Zero means
-	// 0.5; a negative value means that answers are not looked at.
+	// a probation ends, from 0 to 1, once 20 requests were answered. When it is over
+	// and three or more were answered, all with errors, or three that came in its
+	// first half and all since wait for the beginning of an answer, it has failed
+	// too. Zero means 0.5; a negative value means that answers are not looked at.
 	MaxErrorRate float64
 
 	// MaxMemory is the resident memory, in bytes, at which a probation ends. Zero

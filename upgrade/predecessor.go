@@ -238,7 +238,7 @@ func (p *predecessor) beat(ctx context.Context) {
 	tick := time.NewTicker(u.opt.Heartbeat)
 	defer tick.Stop()
 	for seq := uint64(1); ; seq++ {
-		b := wire.Beat{Seq: seq, Healthy: true, Requests: uint64(u.requests.Load()), Errors: uint64(u.errors.Load()), Inflight: u.inflight.Load()}
+		b := wire.Beat{Seq: seq, Healthy: true, Arrived: uint64(u.arrived.Load()), Requests: uint64(u.requests.Load()), Errors: uint64(u.errors.Load()), Inflight: u.inflight.Load()}
 		if u.opt.Health != nil {
 			asked, cancel := context.WithTimeout(ctx, u.opt.Heartbeat)
 			if err := u.opt.Health(asked); err != nil {

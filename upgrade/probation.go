@@ -34,13 +34,15 @@ func (a *attempt) probation(ctx context.Context) error {
 	beat := time.NewTicker(a.next.heartbeat)
 	defer beat.Stop()
 	missed, unwell := 0, 0
+	var latest, early wire.Beat
+	half := time.Now().Add(o.Probation / 2)
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-a.next.exited:
-			if why := a.next.lastWord(ctx); why != "" {
-				return errors.New(why)
+			if why := a.next.lastWord(ctx); why != nil {
+				return why
 			}
 			return fmt.Errorf("it ended %s after it began to serve: %s", time.Since(a.last).Round(time.Millisecond), a.next.status)
 		case m, open := <-a.next.inbox:
@@ -48,11 +50,14 @@ func (a *attempt) probation(ctx context.Context) error {
 				return a.next.ended(ctx)
 			}
 			if abort, ok := m.(wire.Abort); ok {
-				return errors.New(abort.Reason)
+				return reason(abort)
 			}
 			return errors.New("it spoke out of turn")
 		case b := <-a.next.beats:
-			missed = 0
+			missed, latest = 0, b
+			if time.Now().Before(half) {
+				early = b
+			}
 			if unwell++; b.Healthy {
 				unwell = 0
 			}
@@ -65,27 +70,50 @@ func (a *attempt) probation(ctx context.Context) error {
 		case <-beat.C:
 			// A ticker drops the ticks that a stalled process misses, so only time in
 			// which this process ran is counted.
-			if missed++; missed > missable {
+			if missed++; missed >= missable {
 				return fmt.Errorf("%w for %s", errHung, time.Duration(missed)*a.next.heartbeat)
 			}
 			if used := residentMemory(a.next.process.Pid); limit > 0 && used > limit {
 				return fmt.Errorf("it uses %d MiB of memory; the limit is %d MiB", used>>20, limit>>20)
 			}
 		case <-proved.C:
-			return a.probe(ctx)
+			if err := a.probe(ctx); err != nil {
+				return err
+			}
+			return a.judge(early, latest)
 		}
 	}
+}
+
+// few is how many answers, or requests without one, speak against a process at
+// the end of its probation.
+const few = 3
+
+// judge looks at what was answered, as of the last heartbeat and of one in the
+// first half of the probation.
+func (a *attempt) judge(early, latest wire.Beat) error {
+	switch {
+	case a.u.opt.MaxErrorRate < 0:
+	case latest.Requests >= few && latest.Errors == latest.Requests:
+		return fmt.Errorf("all of its %d answers were errors", latest.Errors)
+	case early.Arrived >= few && latest.Requests == 0:
+		return fmt.Errorf("none of the first %d requests was answered", early.Arrived)
+	}
+	return nil
 }
 
 // probe asks for a last sign of life: a heartbeat that lies in the queue says only
 // that the process lived when it was sent.
 func (a *attempt) probe(ctx context.Context) error {
 	limit := missable * a.next.heartbeat
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w: no answer for %s", errHung, limit))
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := a.next.link.Send(wire.Probe{}); err != nil {
 		return a.broken(ctx, err)
 	}
-	_, err := await[wire.Alive](ctx, a.next, "answer")
+	_, err := await[wire.Alive](limited, a.next, "answer")
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return fmt.Errorf("%w, and no answer for %s", errHung, limit)
+	}
 	return err
 }

@@ -28,6 +28,9 @@ func inheritedLink() (*wire.Link, error) {
 		return nil, nil
 	}
 	os.Unsetenv(variable) // it is not for the programs that this one starts
+	if setID() {
+		return nil, fmt.Errorf("%s is set: %w", variable, ErrSetID)
+	}
 	fd, err := strconv.Atoi(text)
 	if err != nil || fd < 3 {
 		return nil, fmt.Errorf("%s=%q is not a descriptor; unset it to start without a predecessor", variable, text)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -18,14 +19,32 @@ import (
 	"github.com/theseus-run/theseus/internal/executable"
 )
 
-// programPath makes the name of a program absolute: a name with a separator is
-// relative to the working directory, another is looked up in PATH. Empty means the
-// name that this process was started by. Symbolic links are not resolved: they may
-// be switched before the next upgrade, and the file may be replaced.
-func programPath(name string) (string, error) {
-	if name == "" {
-		name = os.Args[0]
+// ownPath is the file that this process was started from: by the name that the
+// predecessor used, else by its first argument, if that names the program which
+// runs. Whoever starts a process may put anything there; then the system's own word
+// counts. Symbolic links are not resolved: they may be switched before the next
+// upgrade, and the file may be replaced.
+func ownPath(inherited bool) (string, error) {
+	if path := os.Getenv(pathVariable); inherited && filepath.IsAbs(path) {
+		return path, nil
 	}
+	path, err := programPath(os.Args[0])
+	running, statErr := os.Stat("/proc/self/exe")
+	if statErr != nil && err == nil {
+		return path, nil // the system does not tell, or only by a path
+	}
+	if named, statErr := os.Stat(path); err == nil && statErr == nil && os.SameFile(named, running) {
+		return path, nil
+	}
+	if path, err = os.Executable(); err != nil {
+		return "", fmt.Errorf("find the program: %w", err)
+	}
+	return strings.TrimSuffix(path, " (deleted)"), nil
+}
+
+// programPath makes the name of a program absolute: a name with a separator is
+// relative to the working directory, another is looked up in PATH.
+func programPath(name string) (string, error) {
 	if !strings.ContainsRune(name, filepath.Separator) {
 		found, err := exec.LookPath(name)
 		if err != nil && !errors.Is(err, exec.ErrDot) {
@@ -106,10 +125,26 @@ func successorEnv(env []string) []string {
 	var kept []string
 	for _, kv := range env {
 		switch name, _, _ := strings.Cut(kv, "="); name {
-		case variable, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID":
+		case variable, pathVariable, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID":
 		default:
 			kept = append(kept, kv)
 		}
 	}
 	return kept
+}
+
+// ownDigest is the digest of the program that this process runs, "" if it cannot
+// be read. It is computed once.
+func (u *Upgrader) ownDigest() string {
+	u.digestOnce.Do(func() {
+		path := "/proc/self/exe"
+		if runtime.GOOS != "linux" {
+			path = u.path
+		}
+		if f, err := os.Open(path); err == nil {
+			defer f.Close()
+			u.digest, _ = digest(f)
+		}
+	})
+	return u.digest
 }

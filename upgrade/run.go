@@ -2,7 +2,9 @@ package upgrade
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os/signal"
 
@@ -84,7 +86,7 @@ func (u *Upgrader) beginAfter(ctx context.Context, order wire.Serve) error {
 // exit. In a first process it does nothing else.
 func (u *Upgrader) Refuse(err error) error {
 	if u.pred != nil {
-		_ = u.pred.link.Send(wire.Abort{Reason: err.Error()})
+		_ = u.pred.link.Send(wire.Abort{Reason: err.Error(), Stopped: errors.Is(err, errGivenUp)})
 	}
 	return err
 }
@@ -144,7 +146,7 @@ func (u *Upgrader) Run(ctx context.Context) error {
 		case s := <-u.signals:
 			switch {
 			case isUpgrade(s):
-				go func() { _, _ = u.Upgrade(working, Request{}) }() // its outcome is an event
+				go u.upgradeOnSignal(working)
 			case u.State() == Draining:
 				u.stopNow()
 			default:
@@ -179,6 +181,17 @@ func (u *Upgrader) readyOrStopped(ctx context.Context) error {
 			}
 			cancel(fmt.Errorf("stopped by signal %s", s))
 		}
+	}
+}
+
+// upgradeOnSignal upgrades. The outcome of an attempt is an event; what does not
+// come to one is logged.
+func (u *Upgrader) upgradeOnSignal(ctx context.Context) {
+	_, err := u.Upgrade(ctx, Request{})
+	var failed *FailedError
+	var rejected *RejectedError
+	if err != nil && !errors.As(err, &failed) && !errors.As(err, &rejected) {
+		u.opt.Log.Warn("upgrade: the signal had no effect", "error", err)
 	}
 }
 
@@ -234,9 +247,10 @@ func (u *Upgrader) Shutdown(ctx context.Context) error {
 
 // ListenAndServe serves srv at the TCP address addr, with zero-downtime upgrades
 // on SIGUSR2, until ctx ends or the process is told to stop. It is [New],
-// [Upgrader.Listen], [Upgrader.Serve] and [Upgrader.Run] with the default options.
+// [Upgrader.Listen], [Upgrader.Serve] and [Upgrader.Run] with the default options,
+// and [slog.Default] as log.
 func ListenAndServe(ctx context.Context, addr string, srv *http.Server) error {
-	u, err := New(Options{})
+	u, err := New(Options{Log: slog.Default()})
 	if err != nil {
 		return err
 	}

@@ -140,44 +140,68 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.next.ServeHTTP(w, r)
 		return
 	}
-	counted := &response{ResponseWriter: w}
+	u.arrived.Add(1)
+	counted := &response{ResponseWriter: w, u: u}
 	returned := false
 	defer func() {
-		u.requests.Add(1)
-		if !returned || counted.status >= 500 {
-			u.errors.Add(1)
+		if returned {
+			counted.begin(http.StatusOK)
+		} else {
+			counted.begin(http.StatusInternalServerError)
 		}
 	}()
 	h.next.ServeHTTP(counted, r)
 	returned = true
 }
 
-// A response notes the status of an answer.
+// A response counts the answer when it begins, by its status.
 type response struct {
 	http.ResponseWriter
-	status int
+	u     *Upgrader
+	begun bool
+}
+
+func (w *response) begin(status int) {
+	if w.begun || status < 200 {
+		return
+	}
+	w.begun = true
+	if status >= 500 {
+		w.u.errors.Add(1)
+	}
+	w.u.requests.Add(1)
 }
 
 func (w *response) WriteHeader(status int) {
-	if status >= 200 && w.status == 0 {
-		w.status = status
-	}
+	w.begin(status)
 	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	w.begin(http.StatusOK)
+	return w.ResponseWriter.Write(p)
 }
 
 // Unwrap is for http.ResponseController.
 func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Flush passes on what was written.
-func (w *response) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
+func (w *response) Flush() {
+	w.begin(http.StatusOK)
+	_ = http.NewResponseController(w.ResponseWriter).Flush()
+}
 
 // Hijack takes the connection over.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.begin(http.StatusOK)
 	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
 // ReadFrom copies r to the client, by the system where it can.
-func (w *response) ReadFrom(r io.Reader) (int64, error) { return io.Copy(w.ResponseWriter, r) }
+func (w *response) ReadFrom(r io.Reader) (int64, error) {
+	w.begin(http.StatusOK)
+	return io.Copy(w.ResponseWriter, r)
+}
 
 // A funcServer is a server of another kind, such as gRPC's.
 type funcServer struct{ graceful, stop func() }

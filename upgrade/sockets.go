@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/theseus-run/theseus/upgrade/internal/wire"
 )
@@ -65,6 +66,7 @@ func (u *Upgrader) ListenNamed(ctx context.Context, name, network, address strin
 	}
 	l := newListener(u, name, requested, inner, !u.accepts())
 	l.unlink, l.former = unlink, former
+	l.file, _ = os.Lstat(unlink)
 	u.listeners = append(u.listeners, l)
 	return l, nil
 }
@@ -82,6 +84,10 @@ func (u *Upgrader) accepts() bool {
 
 func openListener(ctx context.Context, network, address string, config net.ListenConfig) (socketListener, error) {
 	l, err := config.Listen(ctx, network, address)
+	if errors.Is(err, syscall.EADDRINUSE) && abandoned(network, address) {
+		_ = os.Remove(address)
+		l, err = config.Listen(ctx, network, address)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +100,29 @@ func openListener(ctx context.Context, network, address string, config net.Liste
 		ul.SetUnlinkOnClose(false) // the file outlives the process
 	}
 	return s, nil
+}
+
+// abandoned reports whether the Unix socket at path is one that nobody listens on
+// any more: a process that is killed leaves its file.
+func abandoned(network, path string) bool {
+	info, err := os.Lstat(path)
+	if network != "unix" || err != nil || info.Mode()&os.ModeSocket == 0 {
+		return false
+	}
+	c, err := net.DialTimeout(network, path, time.Second)
+	if err == nil {
+		c.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// removeFile removes the file of the listener's Unix socket, unless another has
+// taken its place.
+func (l *Listener) removeFile() {
+	now, err := os.Lstat(l.unlink)
+	if l.unlink != "" && l.file != nil && err == nil && os.SameFile(l.file, now) {
+		_ = os.Remove(l.unlink)
+	}
 }
 
 // claimListener takes the inherited socket of that name and request, else one of

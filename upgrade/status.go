@@ -39,7 +39,7 @@ type Process struct {
 
 // Status returns the state of the process.
 func (u *Upgrader) Status() Status {
-	s := Status{PID: os.Getpid(), Generation: u.generation, Release: Release{Path: u.path, Version: ownVersion()},
+	s := Status{PID: os.Getpid(), Generation: u.generation, Release: Release{Path: u.path, Version: ownVersion(), Digest: u.ownDigest()},
 		Connections: u.countConns(), Inflight: u.inflight.Load(), Rejected: map[string]string{}}
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,41 +29,71 @@ type successor struct {
 	exited chan struct{}     // closed when the process is known to be dead
 	status string            // how it ended; valid once exited is closed
 
+	givenUp atomic.Bool // it has served and is told to hand back
 }
 
 // variable names the descriptor of the control link in a successor's environment.
 const variable = "THESEUS_UPGRADE_FD"
 
-// start starts the program at path as successor.
-func (u *Upgrader) start(path string) (*successor, error) {
+// pathVariable names the file that the successor was started from: its own first
+// argument may be relative to a directory that is no longer the working one.
+const pathVariable = "THESEUS_UPGRADE_PATH"
+
+// start starts the program at path as successor. The system returns only once it
+// has loaded the program, which from a file system that hangs may be never.
+func (u *Upgrader) start(ctx context.Context, path string) (*successor, error) {
 	link, theirs, err := wire.Pair()
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.Close()
-	cmd := exec.Command(path)
-	cmd.Args = append([]string{os.Args[0]}, u.opt.Args...)
-	cmd.Env = append(successorEnv(os.Environ()), u.opt.Env...)
-	cmd.Env = append(cmd.Env, variable+"=3")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.ExtraFiles = []*os.File{theirs}
-	closeOnExec()
-	if err := cmd.Start(); err != nil {
+	cmd := u.command(path, theirs)
+	started := make(chan error, 1)
+	go func() {
+		defer theirs.Close()
+		started <- cmd.Start()
+	}()
+	select {
+	case err = <-started:
+	case <-ctx.Done():
+		err = fmt.Errorf("the system did not start it: %w", context.Cause(ctx))
+		go func() {
+			if <-started == nil {
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait()
+			}
+		}()
+	}
+	if err != nil {
 		link.Close()
 		return nil, err
 	}
 	s := &successor{u: u, mover: newMover(link), process: cmd.Process, release: Release{Path: path},
 		inbox: make(chan wire.Message, 16), beats: make(chan wire.Beat, 1), exited: make(chan struct{})}
-	go func() {
-		err := cmd.Wait()
-		s.status = "exit status 0"
-		if err != nil {
-			s.status = err.Error()
-		}
-		close(s.exited)
-	}()
+	go s.wait(cmd)
 	go s.read()
 	return s, nil
+}
+
+// wait reaps the process.
+func (s *successor) wait(cmd *exec.Cmd) {
+	err := cmd.Wait()
+	s.status = "exit status 0"
+	if err != nil {
+		s.status = err.Error()
+	}
+	close(s.exited)
+}
+
+// command is how the successor is started.
+func (u *Upgrader) command(path string, link *os.File) *exec.Cmd {
+	cmd := exec.Command(path)
+	cmd.Args = append([]string{os.Args[0]}, u.opt.Args...)
+	cmd.Env = append(successorEnv(os.Environ()), u.opt.Env...)
+	cmd.Env = append(cmd.Env, variable+"=3", pathVariable+"="+path)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.ExtraFiles = []*os.File{link}
+	closeOnExec()
+	return cmd
 }
 
 // read sorts what comes over the link until that ends.
@@ -75,7 +106,9 @@ func (s *successor) read() {
 		}
 		switch m := m.(type) {
 		case wire.Stop:
-			s.u.stopOldest()
+			if s.u.running.Load() == s { // nobody else has a say in it
+				s.u.stopOldest()
+			}
 		case wire.Beat:
 			select {
 			case <-s.beats:
@@ -85,6 +118,9 @@ func (s *successor) read() {
 		case wire.Taken:
 			s.taken(m)
 		case wire.Connection: // it is given up and hands back what it has
+			if !s.givenUp.Load() {
+				break
+			}
 			go s.u.take(s.link, m, files[0], func() { <-s.exited })
 			continue
 		default:
@@ -115,7 +151,7 @@ func await[T wire.Message](ctx context.Context, s *successor, what string) (T, e
 			return none, s.ended(ctx)
 		}
 		if abort, ok := m.(wire.Abort); ok {
-			return none, errors.New(abort.Reason)
+			return none, reason(abort)
 		}
 		if got, ok := m.(T); ok {
 			return got, nil
@@ -152,8 +188,9 @@ func (s *successor) end(why error, served bool) {
 	if served {
 		grace = handBackLimit
 	}
-	_ = s.link.Send(wire.Abort{Reason: why.Error()}) // a link that has failed has told it
+	s.givenUp.Store(served)
 	if !errors.Is(why, errHung) {
+		_ = s.link.Send(wire.Abort{Reason: why.Error()}) // a link that has failed has told it
 		select {
 		case <-s.exited:
 		case <-time.After(grace):
@@ -162,18 +199,30 @@ func (s *successor) end(why error, served bool) {
 	s.kill()
 }
 
-// lastWord returns the reason that the process, which is dead, gave for its end.
-func (s *successor) lastWord(ctx context.Context) string {
+// reason is why the process ended the upgrade.
+func reason(abort wire.Abort) error {
+	if abort.Stopped {
+		return fmt.Errorf("%w: %s", errStopped, abort.Reason)
+	}
+	return errors.New(abort.Reason)
+}
+
+// lastWord returns the reason that the process, which is dead, gave for its end; nil
+// if it gave none.
+func (s *successor) lastWord(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	for {
 		select {
 		case m, open := <-s.inbox:
-			if abort, ok := m.(wire.Abort); ok || !open {
-				return abort.Reason
+			if abort, ok := m.(wire.Abort); ok {
+				return reason(abort)
+			}
+			if !open {
+				return nil
 			}
 		case <-ctx.Done():
-			return ""
+			return nil
 		}
 	}
 }

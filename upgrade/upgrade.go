@@ -41,6 +41,9 @@ type Report struct {
 	Took    time.Duration `json:"took_ns"`    // with the probation
 }
 
+// setID reports whether the process has rights of another user than who started it.
+func setID() bool { return os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() }
+
 // giveUp ends an upgrade under way and waits until that is done or undone.
 func (u *Upgrader) giveUp() {
 	u.mu.Lock()
@@ -94,7 +97,8 @@ func (e *FailedError) Unwrap() error { return e.Err }
 // that is done. On any error this process is the service as before.
 //
 // The errors are [ErrInProgress], [ErrProbation], [ErrDraining], [ErrNotServing],
-// [ErrUnsupported], [*RejectedError] and [*FailedError]. Ctx ending before the
+// [ErrUnsupported],
+// [ErrPID1], [ErrSetID], [*RejectedError] and [*FailedError]. Ctx ending before the
 // probation has ended gives the upgrade up.
 func (u *Upgrader) Upgrade(ctx context.Context, req Request) (*Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -121,8 +125,13 @@ func (u *Upgrader) Upgrade(ctx context.Context, req Request) (*Report, error) {
 
 // claimUpgrade makes a the upgrade under way, if there may be one.
 func (u *Upgrader) claimUpgrade(a *attempt) error {
-	if !supported {
+	switch {
+	case !supported:
 		return ErrUnsupported
+	case os.Getpid() == 1:
+		return ErrPID1
+	case setID():
+		return ErrSetID
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -268,6 +277,24 @@ func (a *attempt) identify() (err error) {
 	return err
 }
 
+// same reports an error if the program that runs is not the file that was checked:
+// it may have been replaced in between. Of a script the interpreter runs.
+func (a *attempt) same() error {
+	running, err := os.Stat(fmt.Sprintf("/proc/%d/exe", a.next.process.Pid))
+	if err != nil {
+		return nil // the system does not tell
+	}
+	head := make([]byte, 2)
+	if n, _ := a.file.ReadAt(head, 0); string(head[:n]) == "#!" {
+		return nil
+	}
+	checked, err := a.file.Stat()
+	if err == nil && !os.SameFile(checked, running) {
+		err = fmt.Errorf("%s was replaced while it was started; upgrade again", a.report.Release.Path)
+	}
+	return err
+}
+
 // errNoProgram means that an attempt did not come to the point of opening a file.
 var errNoProgram = errors.New("no program")
 
@@ -281,8 +308,8 @@ func (u *Upgrader) admit(digest string) error {
 	return nil
 }
 
-func (a *attempt) start(context.Context) error {
-	next, err := a.u.start(a.report.Release.Path)
+func (a *attempt) start(ctx context.Context) error {
+	next, err := a.u.start(ctx, a.report.Release.Path)
 	if err != nil {
 		return err
 	}
@@ -294,9 +321,12 @@ func (a *attempt) start(context.Context) error {
 func (a *attempt) hello(ctx context.Context) error {
 	theirs, err := a.greet(ctx)
 	if errors.Is(err, errSilent) {
-		return fmt.Errorf("%w (a successor must be built with this package and call upgrade.New)", err)
+		return fmt.Errorf("%w (%s must be built with this package and call upgrade.New)", err, a.report.Release.Path)
 	}
 	if err != nil {
+		return err
+	}
+	if err := a.same(); err != nil {
 		return err
 	}
 	a.report.Release.Version = theirs.Release.Version
@@ -325,7 +355,7 @@ func (a *attempt) broken(ctx context.Context, err error) error {
 	select {
 	case m, open := <-a.next.inbox:
 		if abort, ok := m.(wire.Abort); ok {
-			return errors.New(abort.Reason)
+			return reason(abort)
 		}
 		if !open {
 			return a.next.ended(ctx)
@@ -414,19 +444,18 @@ func (a *attempt) undo(why error, givenUp bool) {
 	u.emit(Event{Name: "failed", Step: a.step, Peer: a.pid(), Took: time.Since(a.began), Err: why, Release: a.report.Release})
 }
 
-// reject remembers a program that was started and failed by its own doing.
+// reject remembers a program that served and failed by its own doing.
 func (a *attempt) reject(why error) {
-	var rejected *RejectedError
-	if a.next == nil || errors.As(why, &rejected) || a.ours {
-		return
-	}
-	if a.identify() != nil {
+	if !a.served || a.ours || errors.Is(why, errStopped) || a.identify() != nil {
 		return
 	}
 	a.u.mu.Lock()
 	defer a.u.mu.Unlock()
 	a.u.rejected[a.report.Release.Digest] = why.Error()
 }
+
+// errStopped is why an upgrade ends when somebody stops the new process.
+var errStopped = errors.New("it was told to stop")
 
 // commit makes the successor the service. What cannot be written is undone: the
 // successor must not wait for it while this process drains.

@@ -41,20 +41,23 @@ type Upgrader struct {
 	pred       *predecessor // nil in the first process
 	notify     *systemd.Notifier
 
-	running  atomic.Pointer[successor] // that has been committed
-	heir     atomic.Pointer[mover]     // where connections go when this process drains: the successor, or back
-	leaving  atomic.Bool               // the process drains
-	idle     wait                      // see idleWait; set before leaving
-	counting atomic.Bool               // answers are counted: the process is on probation
-	yielding atomic.Bool               // singletons are not taken back; see releaseAll
-	inflight atomic.Int64
-	adopting atomic.Int64 // connections that come over and are not yet among a listener's
-	requests atomic.Int64
-	errors   atomic.Int64
-	events   sync.Mutex     // held while OnEvent runs
-	failed   chan error     // of servers
-	signals  chan os.Signal // from New on, so that an early one does not kill the process
-	over     chan struct{}  // closed when the process has drained
+	running    atomic.Pointer[successor] // that has been committed
+	heir       atomic.Pointer[mover]     // where connections go when this process drains: the successor, or back
+	leaving    atomic.Bool               // the process drains
+	idle       wait                      // see idleWait; set before leaving
+	counting   atomic.Bool               // answers are counted: the process is on probation
+	yielding   atomic.Bool               // singletons are not taken back; see releaseAll
+	inflight   atomic.Int64
+	adopting   atomic.Int64 // connections that come over and are not yet among a listener's
+	arrived    atomic.Int64 // requests on probation: come, answered, answered with an error
+	requests   atomic.Int64
+	errors     atomic.Int64
+	events     sync.Mutex // held while OnEvent runs
+	failed     chan error // of servers
+	digestOnce sync.Once
+	digest     string         // of the own program; see ownDigest
+	signals    chan os.Signal // from New on, so that an early one does not kill the process
+	over       chan struct{}  // closed when the process has drained
 
 	drainsChanged chan struct{} // has room for one
 
@@ -83,6 +86,8 @@ type Upgrader struct {
 
 // Errors of [Upgrader.Upgrade]; see also [RejectedError] and [FailedError].
 var (
+	ErrPID1        = errors.New("this process is PID 1, whose end would end its container: run it below an init or by theseus exec")
+	ErrSetID       = errors.New("this process has more rights than who started it, who could choose the program that inherits them")
 	ErrInProgress  = errors.New("an upgrade is in progress")
 	ErrProbation   = errors.New("this process is itself on probation; upgrade again when it has proved itself")
 	ErrDraining    = errors.New("this process drains; ask its successor to upgrade")
@@ -105,13 +110,18 @@ func New(opt Options) (*Upgrader, error) {
 	if supported {
 		signal.Notify(u.signals, upgradeSignals()...)
 	}
-	var err error
-	if u.path, err = programPath(u.opt.Path); err != nil {
-		return nil, err
-	}
 	u.notify = systemd.New(os.LookupEnv)
 	u.warn(u.notify.Err())
 	link, err := inheritedLink()
+	if err != nil {
+		return nil, err
+	}
+	if u.opt.Path != "" {
+		u.path, err = programPath(u.opt.Path)
+	} else {
+		u.path, err = ownPath(link != nil)
+	}
+	os.Unsetenv(pathVariable)
 	if err != nil {
 		return nil, err
 	}

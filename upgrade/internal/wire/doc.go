@@ -45,10 +45,10 @@
 //	8     serve       old         singletons: name to last state                  0
 //	9     serving     new         none: accepting                                 0
 //	10    commit      old         none: probation is over                         0
-//	11    abort       both        reason                                          0
+//	11    abort       both        reason, stopped                                 0
 //	12    connection  old         id, kind, listener, state, unread               1
 //	13    taken       new         id, ok, reason                                  0
-//	14    beat        new         seq, healthy, reason, requests, errors,         0
+//	14    beat        new         seq, healthy, reason, arrived, requests, errors, 0
 //	                              inflight
 //	15    draining    both        processes: pid, generation, release, since,     0
 //	                              deadline, connections, inflight

@@ -91,7 +91,8 @@ type Commit struct{}
 
 // Abort ends the upgrade, from either side and at any time.
 type Abort struct {
-	Reason string `json:"reason"`
+	Reason  string `json:"reason"`
+	Stopped bool   `json:"stopped,omitempty"` // the sender was told to stop: it is not to blame
 }
 
 func (Hello) kind() kind     { return kindHello }

@@ -25,7 +25,8 @@ type Beat struct {
 	Seq      uint64 `json:"seq"` // rises by one with each beat
 	Healthy  bool   `json:"healthy"`
 	Reason   string `json:"reason,omitempty"` // why not healthy
-	Requests uint64 `json:"requests"`
+	Arrived  uint64 `json:"arrived"`          // requests that reached a handler
+	Requests uint64 `json:"requests"`         // of these, those whose answer has begun
 	Errors   uint64 `json:"errors"`
 	Inflight int64  `json:"inflight"` // requests under way now
 }
