@@ -2,7 +2,6 @@ package upgrade
 
 import (
 	"context"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -177,7 +176,7 @@ func (u *Upgrader) closeSockets(all bool) {
 			continue
 		}
 		if last && !l.isClosed() {
-			l.removeFile()
+			l.file.remove()
 		}
 		l.Close()
 	}
@@ -185,8 +184,8 @@ func (u *Upgrader) closeSockets(all bool) {
 		if !all {
 			continue
 		}
-		if last && p.unlink != "" && !p.isClosed() {
-			_ = os.Remove(p.unlink)
+		if last && !p.isClosed() {
+			p.file.remove()
 		}
 		p.Close()
 	}

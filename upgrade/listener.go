@@ -21,9 +21,8 @@ type Listener struct {
 	former    string // the name that the socket had in the predecessor
 	requested string // the address that was asked for, with its network
 	inner     socketListener
-	unlink    string      // path of the socket file, to remove when the service ends
-	file      os.FileInfo // of that path when the socket was opened or taken over; nil if there was none
-	server    server      // what accepts from it; nil if that is not ours. Set before it accepts
+	file      socketFile
+	server    server // what accepts from it; nil if that is not ours. Set before it accepts
 
 	wake chan struct{} // has room for one: something waits in ready or failed
 	done chan struct{}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -21,8 +20,9 @@ import (
 // Its methods are safe for concurrent use.
 type PacketConn struct {
 	net.PacketConn
-	name, former, requested, unlink string
-	inner                           rawSource
+	name, former, requested string
+	file                    socketFile
+	inner                   rawSource
 
 	mu       sync.Mutex
 	changed  sync.Cond // on mu; of all below
@@ -50,15 +50,13 @@ func (u *Upgrader) ListenPacket(network, address string) (*PacketConn, error) {
 		if err != nil {
 			return nil, fmt.Errorf("listen on %s: the socket handed over: %w", requested, err)
 		}
-		p.PacketConn, p.former, p.unlink = c, in.Name, in.Unlink
+		p.PacketConn, p.former, p.file = c, in.Name, newSocketFile(in.Unlink)
 	} else {
 		c, err := net.ListenPacket(network, address)
 		if err != nil {
 			return nil, err
 		}
-		if p.PacketConn = c; network == "unixgram" && !strings.HasPrefix(address, "@") {
-			p.unlink = address
-		}
+		p.PacketConn, p.file = c, newSocketFile(pathOf(network, address))
 	}
 	raw, ok := p.PacketConn.(rawSource)
 	if !ok {

@@ -57,7 +57,7 @@ func (p *predecessor) receive() error {
 		if err != nil {
 			return err
 		}
-		hello, isHello := m.(wire.Hello)
+		_, isHello := m.(wire.Hello)
 		if !greeted && !isHello {
 			closeAll(files)
 			return fmt.Errorf("%s came before hello", wire.Name(m))
@@ -68,7 +68,7 @@ func (p *predecessor) receive() error {
 				return errors.New("hello came twice")
 			}
 			greeted = true
-			if err := p.greet(hello); err != nil {
+			if err := p.greet(m); err != nil {
 				return err
 			}
 		case wire.Sockets:
@@ -109,7 +109,7 @@ func (u *Upgrader) greeting() wire.Hello {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	h := wire.Hello{Min: protocolMin, Max: protocol, PID: os.Getpid(), Generation: u.generation,
-		Release: wire.Release{Path: u.path, Version: ownVersion()}, Limits: wire.Limits{State: u.opt.StateLimit}}
+		Release: u.release(), Limits: wire.Limits{State: u.opt.StateLimit}}
 	for d := range u.rejected {
 		h.Rejected = append(h.Rejected, d)
 	}
@@ -184,11 +184,9 @@ func (p *predecessor) stop() { close(p.serve) }
 // gone handles the end of the link. The old process ends it without a word only
 // by dying: then there is nobody else left to serve.
 func (p *predecessor) gone() {
-	select {
-	case <-p.committed: // it has drained
+	if p.isOver() { // it has drained
 		p.u.setDrains(nil)
 		return
-	default:
 	}
 	waitDead(p.pid)
 	p.orphaned.Store(true)

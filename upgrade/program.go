@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/theseus-run/theseus/internal/executable"
+	"github.com/theseus-run/theseus/upgrade/internal/wire"
 )
 
 // ownPath is the file that this process was started from: by the name that the
@@ -58,11 +58,6 @@ func programPath(name string) (string, error) {
 	}
 	return path, nil
 }
-
-// checkProgram looks at the file at path: whether this machine can start it.
-func checkProgram(path string) error { return executable.Check(path) }
-
-func openProgram(path string) (*os.File, error) { return os.Open(path) }
 
 // digest returns the SHA-256 of the file in hex.
 func digest(f *os.File) (string, error) {
@@ -112,12 +107,13 @@ func (t *tail) suffix() string {
 	return ""
 }
 
-// ownVersion is the version of the main module, as the Go command stamped it.
-func ownVersion() string {
+// release says what this process runs, without the digest, which takes time.
+func (u *Upgrader) release() wire.Release {
+	r := wire.Release{Path: u.path}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
+		r.Version = info.Main.Version // as the Go command stamped it
 	}
-	return ""
+	return r
 }
 
 // successorEnv is env without what was meant for this process alone.

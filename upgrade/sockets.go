@@ -47,14 +47,12 @@ func (u *Upgrader) ListenNamed(ctx context.Context, name, network, address strin
 	if err != nil {
 		return nil, err
 	}
-	unlink, former := was.Unlink, was.Name
+	file := was.Unlink
 	if inner == nil {
 		if inner, err = openListener(ctx, network, address, config); err != nil {
 			return nil, err
 		}
-		if network == "unix" && !strings.HasPrefix(address, "@") {
-			unlink = address
-		}
+		file = pathOf(network, address)
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -65,8 +63,7 @@ func (u *Upgrader) ListenNamed(ctx context.Context, name, network, address strin
 		}
 	}
 	l := newListener(u, name, requested, inner, !u.accepts())
-	l.unlink, l.former = unlink, former
-	l.file, _ = os.Lstat(unlink)
+	l.former, l.file = was.Name, newSocketFile(file)
 	u.listeners = append(u.listeners, l)
 	return l, nil
 }
@@ -116,13 +113,35 @@ func abandoned(network, path string) bool {
 	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// removeFile removes the file of the listener's Unix socket, unless another has
-// taken its place.
-func (l *Listener) removeFile() {
-	now, err := os.Lstat(l.unlink)
-	if l.unlink != "" && l.file != nil && err == nil && os.SameFile(l.file, now) {
-		_ = os.Remove(l.unlink)
+// A socketFile is the file of a Unix socket, which whoever ends the service
+// removes. The zero value is that of a socket without one.
+type socketFile struct {
+	path string
+	info os.FileInfo // when the socket was opened or taken over; nil if there was none
+}
+
+func newSocketFile(path string) socketFile {
+	f := socketFile{path: path}
+	if path != "" {
+		f.info, _ = os.Lstat(path)
 	}
+	return f
+}
+
+// remove removes the file, unless another has taken its place.
+func (f socketFile) remove() {
+	if now, err := os.Lstat(f.path); f.info != nil && err == nil && os.SameFile(f.info, now) {
+		_ = os.Remove(f.path)
+	}
+}
+
+// pathOf returns the path of the file that a new socket of that address makes, ""
+// for none.
+func pathOf(network, address string) string {
+	if strings.HasPrefix(network, "unix") && !strings.HasPrefix(address, "@") {
+		return address
+	}
+	return ""
 }
 
 // claimListener takes the inherited socket of that name and request, else one of

@@ -39,8 +39,9 @@ type Process struct {
 
 // Status returns the state of the process.
 func (u *Upgrader) Status() Status {
-	s := Status{PID: os.Getpid(), Generation: u.generation, Release: Release{Path: u.path, Version: ownVersion(), Digest: u.ownDigest()},
+	s := Status{PID: os.Getpid(), Generation: u.generation, Release: Release(u.release()),
 		Connections: u.countConns(), Inflight: u.inflight.Load(), Rejected: map[string]string{}}
+	s.Release.Digest = u.ownDigest()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	s.State, s.Since = u.state, u.since
@@ -63,6 +64,6 @@ func (u *Upgrader) draining(deadline time.Time) []wire.Process {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return append(slices.Clone(u.drains), wire.Process{PID: os.Getpid(), Generation: u.generation,
-		Release: wire.Release{Path: u.path, Version: ownVersion()}, Since: u.since, Deadline: deadline,
+		Release: u.release(), Since: u.since, Deadline: deadline,
 		Connections: connections, Inflight: u.inflight.Load()})
 }

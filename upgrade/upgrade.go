@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/theseus-run/theseus/internal/executable"
 	"github.com/theseus-run/theseus/upgrade/internal/wire"
 )
 
@@ -40,23 +41,6 @@ type Report struct {
 	Serving time.Duration `json:"serving_ns"` // from the request until the new process accepted
 	Took    time.Duration `json:"took_ns"`    // with the probation
 }
-
-// setID reports whether the process has rights of another user than who started it.
-func setID() bool { return os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() }
-
-// giveUp ends an upgrade under way and waits until that is done or undone.
-func (u *Upgrader) giveUp() {
-	u.mu.Lock()
-	a := u.attempt
-	u.mu.Unlock()
-	if a != nil {
-		a.cancel(errGivenUp)
-		<-a.over
-	}
-}
-
-// errGivenUp is why an upgrade under way ends when the process is told to stop.
-var errGivenUp = errors.New("the process was told to stop")
 
 // A Step of an upgrade and how long it took.
 type Step struct {
@@ -97,9 +81,8 @@ func (e *FailedError) Unwrap() error { return e.Err }
 // that is done. On any error this process is the service as before.
 //
 // The errors are [ErrInProgress], [ErrProbation], [ErrDraining], [ErrNotServing],
-// [ErrUnsupported],
-// [ErrPID1], [ErrSetID], [*RejectedError] and [*FailedError]. Ctx ending before the
-// probation has ended gives the upgrade up.
+// [ErrUnsupported], [ErrPID1], [ErrSetID], [*RejectedError] and [*FailedError]. Ctx
+// ending before the probation has ended gives the upgrade up.
 func (u *Upgrader) Upgrade(ctx context.Context, req Request) (*Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -151,6 +134,23 @@ func (u *Upgrader) claimUpgrade(a *attempt) error {
 	}
 	return ErrInProgress
 }
+
+// setID reports whether the process has rights of another user than who started it.
+func setID() bool { return os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() }
+
+// giveUp ends an upgrade under way and waits until that is done or undone.
+func (u *Upgrader) giveUp() {
+	u.mu.Lock()
+	a := u.attempt
+	u.mu.Unlock()
+	if a != nil {
+		a.cancel(errGivenUp)
+		<-a.over
+	}
+}
+
+// errGivenUp is why an upgrade under way ends when the process is told to stop.
+var errGivenUp = errors.New("the process was told to stop")
 
 // An attempt is one upgrade under way.
 type attempt struct {
@@ -244,7 +244,7 @@ func (a *attempt) check(ctx context.Context) error {
 		}
 	}
 	a.report.Release = Release{Path: path}
-	if err := checkProgram(path); err != nil {
+	if err := executable.Check(path); err != nil {
 		return err
 	}
 	if len(a.u.opt.CheckArgs) > 0 {
@@ -254,7 +254,7 @@ func (a *attempt) check(ctx context.Context) error {
 	}
 	a.u.makeRoom()
 	var err error
-	if a.file, err = openProgram(path); err != nil {
+	if a.file, err = os.Open(path); err != nil {
 		return err
 	}
 	if a.req.Force || !a.u.anyRejected() {

@@ -286,14 +286,14 @@ func (u *Upgrader) offered() ([]wire.Socket, []rawSource) {
 	for _, l := range u.listeners {
 		l.mu.Lock()
 		if !l.closed {
-			names = append(names, wire.Socket{Name: l.name, Network: l.Addr().Network(), Address: l.Addr().String(), Requested: l.requested, Unlink: l.unlink})
+			names = append(names, wire.Socket{Name: l.name, Network: l.Addr().Network(), Address: l.Addr().String(), Requested: l.requested, Unlink: l.file.path})
 			sources = append(sources, l.inner)
 		}
 		l.mu.Unlock()
 	}
 	for _, p := range u.packets {
 		if !p.isClosed() {
-			names = append(names, wire.Socket{Name: p.name, Network: p.LocalAddr().Network(), Address: p.LocalAddr().String(), Requested: p.requested, Unlink: p.unlink})
+			names = append(names, wire.Socket{Name: p.name, Network: p.LocalAddr().Network(), Address: p.LocalAddr().String(), Requested: p.requested, Unlink: p.file.path})
 			sources = append(sources, p.inner)
 		}
 	}

@@ -431,10 +431,15 @@ func removeDead(address, path string) error {
 	}
 	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		c.Close()
-		return &ListenError{Address: address, Hint: "another process answers there; stop it or use another path", Err: syscall.EADDRINUSE}
+		return answered(address)
 	}
 	_ = os.Remove(path)
 	return nil
+}
+
+// answered is the error for a Unix socket that somebody listens on.
+func answered(address string) error {
+	return &ListenError{Address: address, Hint: "another process answers there; stop it or use another path", Err: syscall.EADDRINUSE}
 }
 
 // listenError gives an error of listening its hint.

@@ -162,10 +162,7 @@ func (p *Process) open(ctx context.Context, name, address string) (net.Listener,
 	network, addr := split(address)
 	l, err := p.up.ListenNamed(ctx, name, network, addr, net.ListenConfig{})
 	if network == "unix" && errors.Is(err, syscall.EADDRINUSE) {
-		if err := removeDead(address, addr); err != nil {
-			return nil, err
-		}
-		l, err = p.up.ListenNamed(ctx, name, network, addr, net.ListenConfig{})
+		return nil, answered(address)
 	}
 	if err != nil {
 		return nil, listenError(address, err)
