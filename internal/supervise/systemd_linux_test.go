@@ -201,6 +201,9 @@ func TestPID1(t *testing.T) {
 		if probe := exec.Command("/bin/true"); true {
 			probe.SysProcAttr = cmd.SysProcAttr
 			if err := probe.Run(); err != nil {
+				if os.Getenv("CI") == "true" {
+					t.Fatalf("no process namespaces here: %v", err)
+				}
 				t.Skipf("no process namespaces here: %v", err)
 			}
 		}
