@@ -52,18 +52,18 @@
 //	                              inflight
 //	15    draining    both        processes: pid, generation, release, since,     0
 //	                              deadline, connections, inflight
-//	16    pause       supervisor  none: stop accepting, keep the sockets          0
-//	17    resume      supervisor  none: accept again                              0
-//	18    drain       supervisor  none: finish what there is and end              0
-//	19    retired     worker      none: nothing is left to finish                 0
+//	16    start       worker      path, args, env: start my successor             0
+//	17    started     supervisor  pid; or reason, without files                   2
+//	18    exited      supervisor  pid, status: how that process ended             0
+//	19    served      worker      generation, release: I am the service           0
 //	20    stop        new         none: cancel what is left now                   0
-//	21    request     worker      path, force: please upgrade                     0
-//	22    verdict     supervisor  ok, reason: what came of it                     0
+//	21    request     supervisor  id, path, force: please upgrade                 0
+//	22    verdict     worker      id, ok, reason: what came of it                 0
 //	23    probe       old         none: are you alive?                            0
 //	24    alive       new         none: yes; answers probe at once                0
 //
 // A release is digest, version and path; limits is state. A file count that the
-// last column does not allow is an error for sockets and connection. Any other
+// last column does not allow is an error for sockets, connection and started. Any other
 // message may carry files that later versions give a meaning to.
 //
 // # What ends a link

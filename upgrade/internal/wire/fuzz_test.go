@@ -85,10 +85,10 @@ func FuzzConnection(f *testing.F) { fuzzMessage(f, kindConnection) }
 func FuzzTaken(f *testing.F)      { fuzzMessage(f, kindTaken) }
 func FuzzBeat(f *testing.F)       { fuzzMessage(f, kindBeat) }
 func FuzzDraining(f *testing.F)   { fuzzMessage(f, kindDraining) }
-func FuzzPause(f *testing.F)      { fuzzMessage(f, kindPause) }
-func FuzzResume(f *testing.F)     { fuzzMessage(f, kindResume) }
-func FuzzDrain(f *testing.F)      { fuzzMessage(f, kindDrain) }
-func FuzzRetired(f *testing.F)    { fuzzMessage(f, kindRetired) }
+func FuzzStart(f *testing.F)      { fuzzMessage(f, kindStart) }
+func FuzzStarted(f *testing.F)    { fuzzMessage(f, kindStarted) }
+func FuzzExited(f *testing.F)     { fuzzMessage(f, kindExited) }
+func FuzzServed(f *testing.F)     { fuzzMessage(f, kindServed) }
 func FuzzStop(f *testing.F)       { fuzzMessage(f, kindStop) }
 func FuzzRequest(f *testing.F)    { fuzzMessage(f, kindRequest) }
 func FuzzVerdict(f *testing.F)    { fuzzMessage(f, kindVerdict) }

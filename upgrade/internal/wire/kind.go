@@ -22,10 +22,10 @@ const (
 	kindTaken      kind = 13
 	kindBeat       kind = 14
 	kindDraining   kind = 15
-	kindPause      kind = 16
-	kindResume     kind = 17
-	kindDrain      kind = 18
-	kindRetired    kind = 19
+	kindStart      kind = 16
+	kindStarted    kind = 17
+	kindExited     kind = 18
+	kindServed     kind = 19
 	kindStop       kind = 20
 	kindRequest    kind = 21
 	kindVerdict    kind = 22
@@ -53,10 +53,10 @@ var kinds = [...]struct {
 	kindTaken:      {"taken", decodeJSON[Taken]},
 	kindBeat:       {"beat", decodeJSON[Beat]},
 	kindDraining:   {"draining", decodeJSON[Draining]},
-	kindPause:      {"pause", decodeJSON[Pause]},
-	kindResume:     {"resume", decodeJSON[Resume]},
-	kindDrain:      {"drain", decodeJSON[Drain]},
-	kindRetired:    {"retired", decodeJSON[Retired]},
+	kindStart:      {"start", decodeJSON[Start]},
+	kindStarted:    {"started", decodeJSON[Started]},
+	kindExited:     {"exited", decodeJSON[Exited]},
+	kindServed:     {"served", decodeJSON[Served]},
 	kindStop:       {"stop", decodeJSON[Stop]},
 	kindRequest:    {"request", decodeJSON[Request]},
 	kindVerdict:    {"verdict", decodeJSON[Verdict]},

@@ -43,9 +43,11 @@ func samples() []Message {
 			{PID: 12, Generation: 3, Release: release, Since: since, Deadline: since.Add(time.Hour), Connections: map[string]int{"": 3, "websocket": 4}, Inflight: 2},
 			{PID: 13, Since: since},
 		}},
-		Pause{}, Resume{}, Drain{}, Retired{}, Stop{},
-		Request{}, Request{Path: "/srv/app.new", Force: true},
-		Verdict{OK: true}, Verdict{Reason: "rolled back"},
+		Start{}, Start{Path: "/srv/app.new", Args: []string{"-v"}, Env: []string{"A=b"}},
+		Started{PID: 7}, Started{Reason: "no such file"}, Exited{PID: 7, Status: "signal: killed"},
+		Served{}, Served{Generation: 3, Release: Release{Digest: "00ff"}}, Stop{},
+		Request{}, Request{ID: 4, Path: "/srv/app.new", Force: true},
+		Verdict{OK: true}, Verdict{ID: 4, Reason: "rolled back"},
 		Probe{}, Alive{},
 	}
 }

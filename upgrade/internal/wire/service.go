@@ -48,29 +48,46 @@ type Process struct {
 	Inflight    int64          `json:"inflight"`              // requests under way
 }
 
-// Pause orders a worker to stop accepting and to keep its sockets.
-type Pause struct{}
+// Start asks the supervisor to start a process as the sender's successor. The
+// supervisor adds the arguments and the environment of its own command.
+type Start struct {
+	Path string   `json:"path"`           // of the executable
+	Args []string `json:"args,omitempty"` // without the program's name; nil means those of the sender
+	Env  []string `json:"env,omitempty"`  // added to the environment
+}
 
-// Resume orders a paused worker to accept again.
-type Resume struct{}
+// Started answers a [Start]. Two descriptors travel with it, none if there is a
+// Reason: the sender's end of the control link to the process, and its pidfd.
+type Started struct {
+	PID    int    `json:"pid,omitempty"`
+	Reason string `json:"reason,omitempty"` // why it could not be started
+}
 
-// Drain orders a worker to finish what it has and to end.
-type Drain struct{}
+// Exited tells the one who asked for the process how it ended.
+type Exited struct {
+	PID    int    `json:"pid"`
+	Status string `json:"status"` // as people read it: "exit status 1", "signal: killed"
+}
 
-// Retired answers [Drain]: nothing is left.
-type Retired struct{}
+// Served tells the supervisor that the sender has become the service.
+type Served struct {
+	Generation int     `json:"generation"`
+	Release    Release `json:"release"`
+}
 
 // Stop asks a draining predecessor to cancel what is left now.
 type Stop struct{}
 
-// Request asks the supervisor for an upgrade.
+// Request asks a worker to upgrade.
 type Request struct {
+	ID    uint64 `json:"id"`             // chosen by the sender
 	Path  string `json:"path,omitempty"` // of the executable; empty means the same path as before
 	Force bool   `json:"force,omitempty"`
 }
 
 // Verdict answers a [Request] when the upgrade is over.
 type Verdict struct {
+	ID     uint64 `json:"id"`
 	OK     bool   `json:"ok"`
 	Reason string `json:"reason,omitempty"` // why not
 }
@@ -86,10 +103,10 @@ func (Connection) kind() kind { return kindConnection }
 func (Taken) kind() kind      { return kindTaken }
 func (Beat) kind() kind       { return kindBeat }
 func (Draining) kind() kind   { return kindDraining }
-func (Pause) kind() kind      { return kindPause }
-func (Resume) kind() kind     { return kindResume }
-func (Drain) kind() kind      { return kindDrain }
-func (Retired) kind() kind    { return kindRetired }
+func (Start) kind() kind      { return kindStart }
+func (Started) kind() kind    { return kindStarted }
+func (Exited) kind() kind     { return kindExited }
+func (Served) kind() kind     { return kindServed }
 func (Stop) kind() kind       { return kindStop }
 func (Request) kind() kind    { return kindRequest }
 func (Verdict) kind() kind    { return kindVerdict }
@@ -97,3 +114,10 @@ func (Probe) kind() kind      { return kindProbe }
 func (Alive) kind() kind      { return kindAlive }
 
 func (Connection) files() int { return 1 }
+
+func (m Started) files() int {
+	if m.Reason != "" {
+		return 0
+	}
+	return 2
+}
