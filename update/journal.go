@@ -1,0 +1,168 @@
+package update
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"time"
+)
+
+// A Record is one line of the journal: the machine as it stands from here on, and
+// what it takes to make the disk agree with that. The latest record alone says what
+// is live; those before it are only there for their files.
+//
+// # Format
+//
+// Version 1. The journal is text, one record a line:
+//
+//	CRC SEQ JSON\n
+//
+// CRC is the CRC-32C (Castagnoli) of "SEQ JSON" in eight lower-case hexadecimal
+// digits. SEQ is a decimal number from 1 that rises by one with each line. JSON is a
+// Record in UTF-8 without a line break. A line has at most [MaxRecord] bytes.
+//
+// What follows the last line break is a write that a crash has torn, and is cut off.
+// A line that does not check, with good ones behind it, is damage: see
+// [Journal.Damaged].
+type Record struct {
+	At      time.Time `json:"at"`
+	Machine *Machine  `json:"machine"`
+	Reports []Report  `json:"reports,omitempty"` // that belong into the history with it
+	Files   []File    `json:"files,omitempty"`   // that must exist once it is committed
+}
+
+// A File is one that a record brings along: its content need not be synced before
+// the record is, because it can be written again from it.
+type File struct {
+	Name string `json:"name"` // slash-separated, relative to the state's folder
+	Data []byte `json:"data"`
+	Perm uint32 `json:"perm"` // 0444 or 0644
+}
+
+// MaxRecord is the size in bytes of the longest line.
+const MaxRecord = 16 << 20
+
+// ErrRecordTooLarge is returned for a record that would exceed MaxRecord.
+var ErrRecordTooLarge = errors.New("the record is too large for the journal")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// AppendRecord appends the line of r to b.
+func AppendRecord(b []byte, seq uint64, r Record) ([]byte, error) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return b, fmt.Errorf("journal: %w", err)
+	}
+	start := len(b)
+	b = append(b, "00000000 "...)
+	b = strconv.AppendUint(b, seq, 10)
+	b = append(append(b, ' '), text...)
+	var sum [4]byte
+	putCRC(&sum, b[start+9:])
+	hex.Encode(b[start:], sum[:])
+	b = append(b, '\n')
+	if len(b)-start > MaxRecord {
+		return b[:start], fmt.Errorf("%w: %d bytes of at most %d", ErrRecordTooLarge, len(b)-start, MaxRecord)
+	}
+	return b, nil
+}
+
+func putCRC(sum *[4]byte, text []byte) {
+	c := crc32.Checksum(text, castagnoli)
+	sum[0], sum[1], sum[2], sum[3] = byte(c>>24), byte(c>>16), byte(c>>8), byte(c)
+}
+
+// A Journal is what was read of one.
+type Journal struct {
+	Records []Record
+	Seq     uint64   // of the last record; 0 for none
+	Size    int64    // bytes up to the end of the last line; what is behind them is torn
+	Torn    int64    // bytes behind that
+	Damaged []Damage // lines that do not check, in their order
+}
+
+// Damage is a stretch of a journal that cannot be trusted.
+type Damage struct {
+	Offset int64 // bytes from the start
+	Length int64 // bytes, with the line break
+	Why    string
+}
+
+// ReadJournal decodes a journal. Damage is reported in the result; there is no input
+// that it refuses. Whoever goes on with a journal cuts it to Size first, and one
+// with damage is best set aside.
+func ReadJournal(data []byte) Journal {
+	var j Journal
+	for int(j.Size) < len(data) {
+		end := bytes.IndexByte(data[j.Size:], '\n')
+		if end < 0 {
+			j.Torn = int64(len(data)) - j.Size
+			break
+		}
+		line := data[j.Size : j.Size+int64(end)]
+		j.add(line)
+		j.Size += int64(end) + 1
+	}
+	j.tail()
+	return j
+}
+
+// add decodes a line, which begins at j.Size.
+func (j *Journal) add(line []byte) {
+	seq, r, err := parseLine(line)
+	if err == nil && seq <= j.Seq {
+		err = fmt.Errorf("number %d after %d", seq, j.Seq)
+	}
+	if err != nil {
+		j.Damaged = append(j.Damaged, Damage{Offset: j.Size, Length: int64(len(line)) + 1, Why: err.Error()})
+		return
+	}
+	if j.Seq != 0 && seq != j.Seq+1 && len(j.Damaged) == 0 {
+		j.Damaged = append(j.Damaged, Damage{Offset: j.Size, Why: fmt.Sprintf("%d records are missing before number %d", seq-j.Seq-1, seq)})
+	}
+	j.Seq = seq
+	j.Records = append(j.Records, r)
+}
+
+// tail takes damage that reaches to the end for a torn write: several blocks may
+// have been lost at once, and some of their bytes be line breaks.
+func (j *Journal) tail() {
+	for n := len(j.Damaged) - 1; n >= 0; n-- {
+		d := j.Damaged[n]
+		if d.Length == 0 || d.Offset+d.Length != j.Size {
+			return
+		}
+		j.Size, j.Torn = d.Offset, j.Torn+d.Length
+		j.Damaged = j.Damaged[:n]
+	}
+}
+
+func parseLine(line []byte) (seq uint64, r Record, err error) {
+	if len(line) > MaxRecord {
+		return 0, r, ErrRecordTooLarge
+	}
+	crc, rest, ok := bytes.Cut(line, []byte(" "))
+	if !ok || len(crc) != 8 {
+		return 0, r, errors.New("it does not begin with a checksum")
+	}
+	var sum [4]byte
+	putCRC(&sum, rest)
+	if hex.EncodeToString(sum[:]) != string(crc) {
+		return 0, r, errors.New("its checksum is wrong")
+	}
+	number, text, _ := bytes.Cut(rest, []byte(" "))
+	if seq, err = strconv.ParseUint(string(number), 10, 64); err != nil || seq == 0 {
+		return 0, r, fmt.Errorf("its number is %q", number)
+	}
+	if err = json.Unmarshal(text, &r); err != nil {
+		return 0, r, err
+	}
+	if r.Machine == nil {
+		return 0, r, errors.New("it has no machine")
+	}
+	return seq, r, nil
+}
