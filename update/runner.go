@@ -1,0 +1,372 @@
+package update
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// A Subject is what one change is about: it knows how to build the version, to
+// keep it, and to show it. Its methods are called one at a time, in the order of
+// the phases.
+type Subject interface {
+	// Prepare builds and checks the version. Nothing that others see changes.
+	Prepare(ctx context.Context) (Version, error)
+
+	// Sync makes it survive a crash, and warms it. The files are kept by the
+	// journal: they need not be synced.
+	Sync(ctx context.Context) ([]File, error)
+
+	// Swap makes it visible to all that begins from now on. An error means that it
+	// may be seen in part; Revert follows.
+	Swap(ctx context.Context) error
+
+	// Revert makes what was visible before Swap visible again.
+	Revert(ctx context.Context) error
+
+	// Discard drops what was built. It is called at most once, and never after
+	// Swap has succeeded.
+	Discard()
+}
+
+// A Blamed error of a Subject holds its source back: what failed is the version's
+// own doing, and is not to be tried again by itself.
+type Blamed struct{ Err error }
+
+// Error is that of the cause.
+func (b Blamed) Error() string { return b.Err.Error() }
+
+// Unwrap returns the cause.
+func (b Blamed) Unwrap() error { return b.Err }
+
+// A Keeper keeps a machine: each Step is one of [Machine.Step], of which it
+// carries out Write and Commit, so that the effects that it returns may be carried
+// out.
+//
+// After an error of the disk the event has happened in memory alone: the error is a
+// [*KeepError], and the effects are returned all the same.
+type Keeper interface {
+	Step(e Event, files ...File) ([]Effect, error)
+	Machine() *Machine // a copy
+}
+
+// A KeepError says that the journal could not be written.
+type KeepError struct{ Err error }
+
+// Error says so.
+func (e *KeepError) Error() string { return "the journal could not be written: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *KeepError) Unwrap() error { return e.Err }
+
+// RunnerOptions configure a [Runner]. Keeper is required; the rest may be zero.
+type RunnerOptions struct {
+	Keeper Keeper
+	Hooks  []Hook
+
+	// Guards and Facts are asked for as often as a guard is looked at. Nil means that
+	// all pass.
+	Guards func() Guards
+	Facts  func() Facts
+
+	// Patience is how long a change waits for its guards before it is refused.
+	// Zero means one minute.
+	Patience time.Duration
+
+	// Observe is called when a version is on trial in a slot; it returns at once, and
+	// calls [Runner.Verdict] in time. Nil means that it is proven at once.
+	Observe func(slot string, t Trial)
+
+	// Report is called for each report, in their order. It must return soon.
+	Report func(Report)
+
+	// Step is called when a step of a change has ended. It must return soon.
+	Step func(c Change, step string, took time.Duration, err error)
+}
+
+// A Runner carries changes through a machine. Methods are safe for concurrent use;
+// one change is under way at a time, the next gets [ErrBusy].
+type Runner struct {
+	opt RunnerOptions
+
+	mu      sync.Mutex // held for each event and its effects up to the next
+	waiting string
+}
+
+// guardPause is between two looks at a guard that does not pass.
+const guardPause = 50 * time.Millisecond
+
+// NewRunner returns a Runner.
+func NewRunner(opt RunnerOptions) *Runner {
+	if opt.Patience == 0 {
+		opt.Patience = time.Minute
+	}
+	if opt.Guards == nil {
+		opt.Guards = func() Guards { return Guards{} }
+	}
+	if opt.Facts == nil {
+		opt.Facts = func() Facts { return Facts{} }
+	}
+	if opt.Report == nil {
+		opt.Report = func(Report) {}
+	}
+	if opt.Step == nil {
+		opt.Step = func(Change, string, time.Duration, error) {}
+	}
+	return &Runner{opt: opt}
+}
+
+// Waiting names the guard that the change under way waits for; empty for none.
+func (r *Runner) Waiting() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.waiting
+}
+
+// Machine returns a copy of the machine.
+func (r *Runner) Machine() *Machine { return r.opt.Keeper.Machine() }
+
+// Do carries a change through, and returns when it is visible, or refused. The
+// change must have its ID, Kind, Slot and Trigger; Began is set when it is zero.
+//
+// The error is [ErrBusy] or a [*HeldError] when it was not begun, else a
+// [*ChangeError]. Ctx ending before the swap ends the change.
+func (r *Runner) Do(ctx context.Context, c Change, s Subject) error {
+	if c.Began.IsZero() {
+		c.Began = time.Now()
+	}
+	if _, err := r.step(Trigger{c}); err != nil && !isKeep(err) {
+		return err
+	}
+	run := &running{r: r, c: c, s: s}
+	if err := run.all(ctx); err != nil {
+		run.fail(ctx, err)
+		return &ChangeError{Step: run.at, Err: err}
+	}
+	return nil
+}
+
+// A ChangeError says at which step a change failed. What was live is.
+type ChangeError struct {
+	Step string // "prepare", "sync", "swap"
+	Err  error
+}
+
+// Error says what failed.
+func (e *ChangeError) Error() string { return e.Step + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ChangeError) Unwrap() error { return e.Err }
+
+func isKeep(err error) bool {
+	_, ok := errors.AsType[*KeepError](err)
+	return ok
+}
+
+// step takes an event, tells the reports, and returns the other effects.
+func (r *Runner) step(e Event, files ...File) (rest []Effect, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	effects, err := r.opt.Keeper.Step(e, files...)
+	if err != nil && !isKeep(err) {
+		return nil, err
+	}
+	for _, f := range effects {
+		if f.Do == Tell {
+			r.opt.Report(f.Report)
+		} else {
+			rest = append(rest, f)
+		}
+	}
+	return rest, err
+}
+
+// running is a change under way.
+type running struct {
+	r       *Runner
+	c       Change
+	s       Subject
+	at      string
+	files   []File
+	swapped bool // Swap was called
+}
+
+// all takes the change through its phases.
+func (run *running) all(ctx context.Context) error {
+	r := run.r
+	if _, err := r.step(Begin{}); err != nil {
+		return err
+	}
+	var to Version
+	err := run.timed(ctx, "prepare", func() (err error) {
+		to, err = run.s.Prepare(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := r.step(Prepared{to}); err != nil {
+		return err
+	}
+	run.c.To = to
+	if err := run.proceed(ctx); err != nil {
+		return err
+	}
+	err = run.timed(ctx, "sync", func() (err error) {
+		run.files, err = run.s.Sync(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := r.step(Synced{}); err != nil {
+		return err
+	}
+	return run.swap(ctx)
+}
+
+// swap makes the version visible.
+func (run *running) swap(ctx context.Context) error {
+	err := run.timed(ctx, "swap", func() error {
+		if err := run.proceed(ctx, run.files...); err != nil {
+			return err
+		}
+		run.swapped = true
+		return run.s.Swap(context.WithoutCancel(ctx))
+	})
+	if err != nil {
+		return err
+	}
+	effects, err := run.r.step(Swapped{time.Now()})
+	if err != nil && !isKeep(err) {
+		return err
+	}
+	// It serves: what could not be written now is written with the next event.
+	run.r.observe(run.c.Slot, effects)
+	return nil
+}
+
+// observe begins the trial of what is live now.
+func (r *Runner) observe(slot string, effects []Effect) {
+	for _, f := range effects {
+		t := r.Machine().Slot(slot).Trial
+		if f.Do != Observe || t == nil {
+			continue
+		}
+		if r.opt.Observe != nil {
+			r.opt.Observe(slot, *t)
+			continue
+		}
+		_ = r.Verdict(context.Background(), slot, t.Change, nil, nil)
+	}
+}
+
+// proceed waits for the guards.
+func (run *running) proceed(ctx context.Context, files ...File) error {
+	r := run.r
+	ctx, cancel := context.WithTimeout(ctx, r.opt.Patience)
+	defer cancel()
+	defer r.setWaiting("")
+	for {
+		_, err := r.step(Proceed{r.opt.Guards(), r.opt.Facts()}, files...)
+		w, waits := errors.AsType[*WaitingError](err)
+		if !waits {
+			return err
+		}
+		r.setWaiting(w.Error())
+		select {
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return fmt.Errorf("%w for %s", w, r.opt.Patience)
+			}
+			return context.Cause(ctx)
+		case <-time.After(guardPause):
+		}
+	}
+}
+
+func (r *Runner) setWaiting(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting = text
+}
+
+// timed runs a step between its hooks.
+func (run *running) timed(ctx context.Context, step string, do func() error) error {
+	run.at = step
+	began := time.Now()
+	err := context.Cause(ctx)
+	if err == nil {
+		err = run.r.hooks(ctx, run.c, step, false, nil)
+	}
+	if err == nil {
+		err = do()
+	}
+	took := time.Since(began)
+	_ = run.r.hooks(ctx, run.c, step, true, err)
+	run.r.opt.Step(run.c, step, took, err)
+	return err
+}
+
+// fail takes the change back.
+func (run *running) fail(ctx context.Context, why error) {
+	_, blame := errors.AsType[Blamed](why)
+	effects, err := run.r.step(Failed{Why: why.Error(), Blame: blame, At: time.Now()})
+	if err != nil && !isKeep(err) {
+		return // it has not begun
+	}
+	for _, f := range effects {
+		switch f.Do {
+		case Discard:
+			run.s.Discard()
+		case Revert:
+			if run.swapped {
+				_ = run.s.Revert(context.WithoutCancel(ctx))
+			}
+			run.r.reverted(run.s.Discard)
+		}
+	}
+}
+
+// reverted says that what was permanent serves again.
+func (r *Runner) reverted(discard func()) {
+	effects, _ := r.step(Reverted{time.Now()})
+	for _, f := range effects {
+		if f.Do == Discard && discard != nil {
+			discard()
+		}
+	}
+}
+
+// Verdict ends the trial of a change in a slot: a nil why proves the version, any
+// other takes it back by revert, which makes the given version visible again. The
+// error is [ErrNotOnTrial] when it is not on trial any more, [ErrBusy] while
+// another change is under way, [ErrNoAnchor] when nothing was proven before, and a
+// [*KeepError] when the journal could not be written: the version that is visible
+// is right all the same.
+func (r *Runner) Verdict(ctx context.Context, slot, change string, why error, revert func(context.Context, Version) error) error {
+	m := r.Machine()
+	switch t := m.Slot(slot).Trial; {
+	case t == nil || t.Change != change:
+		return ErrNotOnTrial
+	case m.at() != Idle:
+		return fmt.Errorf("%w: %s", ErrBusy, m.at())
+	case why == nil:
+		_, err := r.step(Proven{Slot: slot, At: time.Now()})
+		return err
+	}
+	began := time.Now()
+	c := Change{ID: change, Kind: KindRevert, Slot: slot, From: m.Slot(slot).Live, To: m.Slot(slot).Permanent, Message: why.Error()}
+	_, kept := r.step(Misbehaved{Slot: slot, Why: why.Error(), At: began})
+	if kept != nil && !isKeep(kept) {
+		return kept
+	}
+	_ = r.hooks(ctx, c, "revert", false, nil) // nothing stops the way back
+	err := revert(ctx, c.To)
+	r.reverted(nil)
+	_ = r.hooks(ctx, c, "revert", true, err)
+	r.opt.Step(c, "revert", time.Since(began), err)
+	return errors.Join(err, kept)
+}
