@@ -33,6 +33,8 @@ type Record struct {
 	Machine *Machine  `json:"machine"`
 	Reports []Report  `json:"reports,omitempty"` // that belong into the history with it
 	Files   []File    `json:"files,omitempty"`   // that must exist once it is committed
+	Removed []string  `json:"removed,omitempty"` // files that nothing needs once it is committed
+	End     bool      `json:"end,omitempty"`     // the process ends here by itself
 }
 
 // A File is one that a record brings along: its content need not be synced before

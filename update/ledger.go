@@ -1,0 +1,414 @@
+package update
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/theseus-run/theseus/internal/disk"
+)
+
+// LedgerOptions configure a [Ledger]. FS is required; the rest may be zero.
+type LedgerOptions struct {
+	// FS is the folder of the state; the caller holds its lock.
+	FS disk.FS
+
+	// Name is the journal's file. Empty means "journal".
+	Name string
+
+	// Pointers are the small files that say in plain text what the machine says.
+	// They are written after each commit, unless they are the same.
+	Pointers func(*Machine) []File
+
+	// Garbage returns the files that the machine as it stands makes superfluous. It
+	// is asked at each commit between two changes; they are removed once that is
+	// durable. Nil means none.
+	Garbage func(*Machine) []string
+
+	// Settle is called before the journal is begun anew: what was told of its
+	// reports must be durable when it returns. Nil does nothing.
+	Settle func() error
+
+	// Limit is the size in bytes at which the journal is begun anew. Zero means
+	// 1 MiB.
+	Limit int64
+}
+
+// A Ledger is a [Machine] on a disk: the [Keeper] of a service. Each commit costs one
+// fsync. Make it with [OpenLedger]. Methods are safe for concurrent use.
+type Ledger struct {
+	opt LedgerOptions
+
+	mu       sync.Mutex
+	m        *Machine
+	seq      uint64
+	file     disk.File // of the journal, open at its end; nil before the first record
+	size     int64
+	synced   bool            // all of it
+	doubtful bool            // a write failed: it must be begun anew
+	pending  map[string]File // files that the journal brings along, and that are not synced
+	pointers map[string]string
+	closed   bool
+}
+
+// Recovered is what OpenLedger has found.
+type Recovered struct {
+	Clean    bool     // the process that wrote last ended by itself, or there was none
+	Reports  []Report // of the records since the journal was begun; they may be missing in the history
+	Torn     int64    // bytes of a last write that was cut off
+	Problems []error  // damage: what could be read is used, the damaged file is kept aside
+}
+
+// errLedgerClosed is why a closed ledger takes no events.
+var errLedgerClosed = errors.New("the journal is closed")
+
+// OpenLedger reads the journal and makes the disk agree with it: what a record
+// brings along is written again where it is missing. The machine is as it was
+// before; who begins a new life gives it [Restart], who goes on for a process that
+// hands it over does not.
+func OpenLedger(opt LedgerOptions) (*Ledger, Recovered, error) {
+	if opt.Name == "" {
+		opt.Name = "journal"
+	}
+	if opt.Limit == 0 {
+		opt.Limit = 1 << 20
+	}
+	l := &Ledger{opt: opt, m: &Machine{}, pending: map[string]File{}, pointers: map[string]string{}}
+	rec, err := l.open()
+	if err != nil {
+		if l.file != nil {
+			_ = l.file.Close()
+		}
+		return nil, rec, fmt.Errorf("journal: %w", err)
+	}
+	return l, rec, nil
+}
+
+// maxJournal bounds what is read: Limit is exceeded by one record at most.
+const maxJournal = 64 << 20
+
+func (l *Ledger) open() (rec Recovered, err error) {
+	data, err := disk.ReadFile(l.opt.FS, l.opt.Name, maxJournal)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Recovered{Clean: true}, nil
+	}
+	if err != nil {
+		return rec, err
+	}
+	j := ReadJournal(data)
+	rec.Torn = j.Torn
+	var removed []string
+	for _, r := range j.Records {
+		rec.Clean = r.End
+		rec.Reports = append(rec.Reports, r.Reports...)
+		l.note(r)
+		removed = append(removed, r.Removed...)
+		l.m = r.Machine
+	}
+	l.seq, l.size, l.synced = j.Seq, j.Size, true
+	for _, d := range j.Damaged {
+		rec.Problems = append(rec.Problems, fmt.Errorf("journal: damaged at byte %d: %s", d.Offset, d.Why))
+	}
+	if err := l.redo(); err != nil {
+		return rec, err
+	}
+	l.remove(removed)
+	l.point()
+	if len(j.Damaged) > 0 || len(j.Records) == 0 {
+		return rec, l.replace(data)
+	}
+	if l.file, err = l.opt.FS.OpenFile(l.opt.Name, os.O_RDWR|os.O_APPEND, 0); err != nil {
+		return rec, err
+	}
+	if j.Torn > 0 {
+		if err := l.file.Truncate(l.size); err != nil {
+			return rec, err
+		}
+		return rec, l.file.Sync()
+	}
+	return rec, nil
+}
+
+// note adds what a record brings along to what is to be kept, and takes away what it
+// removes.
+func (l *Ledger) note(r Record) {
+	for _, f := range r.Files {
+		l.pending[f.Name] = f
+	}
+	for _, name := range r.Removed {
+		delete(l.pending, name)
+	}
+}
+
+// remove removes files that nothing needs. One that stays is in nobody's way.
+func (l *Ledger) remove(names []string) {
+	for _, name := range names {
+		if _, again := l.pending[name]; !again {
+			_ = l.opt.FS.Remove(name)
+		}
+	}
+}
+
+// replace sets a damaged journal aside and begins anew from what could be read.
+func (l *Ledger) replace(damaged []byte) error {
+	aside := fmt.Sprintf("%s.damaged-%d", l.opt.Name, l.seq)
+	if len(damaged) > 0 {
+		if err := disk.ReplaceFile(l.opt.FS, aside, damaged, 0o644); err != nil {
+			return err
+		}
+	}
+	return l.checkpoint(Record{At: time.Now(), Machine: l.m})
+}
+
+// redo writes what the journal brings along and the disk lacks.
+func (l *Ledger) redo() error {
+	for _, name := range sortedNames(l.pending) {
+		if err := l.put(l.pending[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put writes a file unless it is there.
+func (l *Ledger) put(f File) error {
+	old, err := disk.ReadFile(l.opt.FS, f.Name, int64(len(f.Data)))
+	if err == nil && string(old) == string(f.Data) {
+		return nil
+	}
+	if err := l.mkdirs(path.Dir(f.Name)); err != nil {
+		return err
+	}
+	return disk.WriteFileLazy(l.opt.FS, f.Name, f.Data, fs.FileMode(f.Perm))
+}
+
+// mkdirs makes a folder and those above it. They are synced with what is in them.
+func (l *Ledger) mkdirs(dir string) error {
+	if _, err := l.opt.FS.Lstat(dir); err == nil || dir == "." {
+		return err
+	}
+	if err := l.mkdirs(path.Dir(dir)); err != nil {
+		return err
+	}
+	return l.opt.FS.Mkdir(dir, 0o700)
+}
+
+// Machine implements [Keeper].
+func (l *Ledger) Machine() *Machine {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m.Clone()
+}
+
+// Step implements [Keeper]. The files are those that the event's record brings
+// along; they stand on the disk already, or are written by it.
+func (l *Ledger) Step(e Event, files ...File) ([]Effect, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, errLedgerClosed
+	}
+	effects, err := l.m.Step(e)
+	if err != nil {
+		return nil, err
+	}
+	r := Record{At: time.Now(), Machine: l.m, Files: files}
+	var rest []Effect
+	write, sync := false, false
+	for _, f := range effects {
+		switch f.Do {
+		case Write:
+			write = true
+		case Commit:
+			write, sync = true, true
+		case Tell:
+			r.Reports = append(r.Reports, f.Report)
+			fallthrough
+		default:
+			rest = append(rest, f)
+		}
+	}
+	if sync && l.m.at() == Idle && l.opt.Garbage != nil {
+		r.Removed = l.opt.Garbage(l.m.Clone())
+	}
+	if write {
+		if err := l.append(r, sync); err != nil {
+			return rest, &KeepError{err}
+		}
+	}
+	return rest, nil
+}
+
+// append adds a record, and shows what it says.
+func (l *Ledger) append(r Record, sync bool) error {
+	l.note(r)
+	if err := l.add(r, sync); err != nil {
+		return err
+	}
+	l.remove(r.Removed)
+	l.point()
+	return nil
+}
+
+func (l *Ledger) add(r Record, sync bool) error {
+	if l.file == nil || l.doubtful || l.size > l.opt.Limit {
+		return l.checkpoint(r)
+	}
+	line, err := AppendRecord(nil, l.seq+1, r)
+	if errors.Is(err, ErrRecordTooLarge) { // what it brings along is synced instead
+		return l.checkpoint(r)
+	}
+	if err == nil {
+		err = l.write(line, sync)
+		l.doubtful = err != nil
+	}
+	if err == nil {
+		l.seq++
+	}
+	return err
+}
+
+func (l *Ledger) write(line []byte, sync bool) error {
+	if _, err := l.file.Write(line); err != nil {
+		return err
+	}
+	l.size += int64(len(line))
+	l.synced = false
+	if !sync {
+		return nil
+	}
+	if err := l.file.Sync(); err != nil {
+		return err
+	}
+	l.synced = true
+	return nil
+}
+
+// point writes the pointers that have changed. They tell people and tools what the
+// journal says, which counts; so they are not synced, and a failure is no harm that
+// the next commit does not mend.
+func (l *Ledger) point() {
+	for _, f := range l.pointing() {
+		if old, known := l.pointers[f.Name]; known && old == string(f.Data) {
+			continue
+		}
+		delete(l.pointers, f.Name)
+		if l.put(f) == nil {
+			l.pointers[f.Name] = string(f.Data)
+		}
+	}
+}
+
+func (l *Ledger) pointing() []File {
+	if l.opt.Pointers == nil {
+		return nil
+	}
+	return l.opt.Pointers(l.m.Clone())
+}
+
+// checkpoint makes durable all that the journal brings along, and begins it anew
+// with r alone.
+func (l *Ledger) checkpoint(r Record) error {
+	for _, f := range l.pointing() {
+		l.pending[f.Name] = f
+	}
+	if err := l.redo(); err != nil {
+		return err
+	}
+	if err := l.syncPending(); err != nil {
+		return err
+	}
+	if l.opt.Settle != nil {
+		if err := l.opt.Settle(); err != nil {
+			return err
+		}
+	}
+	r.Files = nil
+	line, err := AppendRecord(nil, l.seq+1, r)
+	if err != nil {
+		return err
+	}
+	if err := disk.ReplaceFile(l.opt.FS, l.opt.Name, line, 0o644); err != nil {
+		l.doubtful = true
+		return err
+	}
+	if l.file != nil {
+		_ = l.file.Close()
+		l.file = nil
+	}
+	l.seq++
+	clear(l.pending)
+	l.size, l.synced, l.doubtful = int64(len(line)), true, false
+	l.file, err = l.opt.FS.OpenFile(l.opt.Name, os.O_RDWR|os.O_APPEND, 0)
+	return err
+}
+
+// syncPending syncs the files that the journal brings along, then their folders.
+func (l *Ledger) syncPending() error {
+	var dirs []string
+	for _, name := range sortedNames(l.pending) {
+		f, err := l.opt.FS.OpenFile(name, os.O_RDWR, 0)
+		if errors.Is(err, fs.ErrPermission) { // an object may not be written to
+			f, err = l.opt.FS.OpenFile(name, os.O_RDONLY, 0)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed since, as by a collection of garbage
+		}
+		if err != nil {
+			return err
+		}
+		err = f.Sync()
+		if e := f.Close(); err == nil {
+			err = e
+		}
+		if err != nil {
+			return err
+		}
+		for dir := path.Dir(name); !slices.Contains(dirs, dir); dir = path.Dir(dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	for _, dir := range dirs {
+		if err := l.opt.FS.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Release ends the ledger without a mark of a clean end: another process goes on.
+func (l *Ledger) Release() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	if l.file == nil {
+		return nil
+	}
+	return errors.Join(l.file.Sync(), l.file.Close())
+}
+
+// Close ends the ledger, and notes that the process ended by itself.
+func (l *Ledger) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
+	var err error
+	if l.file != nil {
+		err = l.checkpoint(Record{At: time.Now(), Machine: l.m, End: true})
+		if l.file != nil {
+			err = errors.Join(err, l.file.Close())
+		}
+	}
+	return err
+}
