@@ -36,6 +36,7 @@ import (
 	"github.com/theseus-run/theseus/internal/topic"
 	"github.com/theseus-run/theseus/internal/tree"
 	"github.com/theseus-run/theseus/script"
+	"github.com/theseus-run/theseus/update"
 )
 
 // Options configure an [App]. Engines is required; the rest may be zero.
@@ -122,6 +123,9 @@ type App struct {
 	swapNanos  latencyLog
 	heartbeat  time.Duration // between signs of life on a stream
 
+	runner   *update.Runner
+	life     context.Context // ends with the app
+	endLife  context.CancelFunc
 	updating chan struct{} // holds a token for the length of an update
 	roleNow  atomic.Int32  // a role; changes while the token is held
 	process  atomic.Pointer[func() ProcessInfo]
@@ -143,7 +147,6 @@ type App struct {
 	order     []int                   // generation numbers, oldest first
 	images    map[int]*image          // kept for rollback
 	interrupt context.CancelCauseFunc // ends the update that runs; nil before the first
-	heldDisk  string                  // the digest of the disk when a rollback was made; "" otherwise
 	driftWhy  string                  // why the disk differs from what is live
 	drifted   bool                    // what was last published
 }
@@ -233,6 +236,8 @@ func newApp(abs string, opt Options) (*App, error) {
 		idPrefix:  hex.EncodeToString(prefix) + "-",
 		records:   map[int]*record{}, images: map[int]*image{},
 	}
+	a.life, a.endLife = context.WithCancel(context.Background())
+	a.runner = a.newRunner()
 	a.env = &environment{work: a.background, runs: &a.runs, kv: a.kv, topics: a.topics, fetch: a.fetch, log: a.log, now: time.Now}
 	a.sched = schedule.New(schedule.Options{Log: a.log, Done: a.jobDone, Suspended: opt.Standby})
 	off := "off"
@@ -241,7 +246,11 @@ func newApp(abs string, opt Options) (*App, error) {
 		a.roleNow.Store(int32(standby))
 	}
 	a.loadHistory()
-	if err := a.kv.Import(bytes.NewReader(opt.Data)); err != nil {
+	err = a.kv.Import(bytes.NewReader(opt.Data))
+	if err == nil && !opt.Standby {
+		err = a.recover()
+	}
+	if err != nil {
 		a.discard()
 		return nil, err
 	}
@@ -284,6 +293,8 @@ func (a *App) startLoops(ctx context.Context) {
 
 // discard gives up an App that never served.
 func (a *App) discard() {
+	a.endLife()
+	a.loops.Wait()
 	for _, im := range a.images {
 		im.drop()
 	}
@@ -323,6 +334,7 @@ func (a *App) Close(ctx context.Context) error {
 	err := a.sched.Stop(ctx)
 	a.background.close(ctx)
 	a.stop(ErrClosed)
+	a.endLife()
 	a.loops.Wait()
 	a.updating <- struct{}{} // an update that runs ends first
 	defer func() { <-a.updating }()

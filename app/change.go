@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/theseus-run/theseus/update"
 )
 
 // Reload applies what is on disk now. It returns the update's final outcome; a
@@ -90,15 +92,22 @@ func (a *App) Rollback(ctx context.Context, number int, c Change) (Update, error
 	if err != nil {
 		return Update{}, err
 	}
+	defer im.drop() // held by kept
 	up := a.begin(c, im.tree.Digest())
-	g, err := a.newGeneration(im, rec, a.env)
-	im.drop() // held by kept
-	if err != nil {
-		return up.refuse(problemsOf("manifest", err))
-	}
-	up.swap(g)
 	a.mu.Lock()
-	a.heldDisk = a.staged.Digest
+	disk := a.staged.Digest
+	a.mu.Unlock()
+	st := &staging{up: up, build: func(context.Context) (*Generation, []Problem) {
+		g, err := a.newGeneration(im, rec, a.env)
+		if err != nil {
+			return nil, problemsOf("manifest", err)
+		}
+		return g, nil
+	}}
+	if u, err := up.do(ctx, update.KindRollback, true, true, disk, st); err != nil { // proven enough for who asked
+		return u, err
+	}
+	a.mu.Lock()
 	why := fmt.Sprintf("rolled back to gen %d", number)
 	if a.staged.Error != "" {
 		why += "; the disk is refused: " + a.staged.Error

@@ -26,12 +26,9 @@ func CheckCurrent(ctx context.Context, path string, opt Options) (tests int, pro
 		return 0, problemsOf("store", err)
 	}
 	defer a.discard()
-	current, err := a.store.Current()
-	if err == nil && current == 0 {
+	current := a.store.Current()
+	if current == 0 {
 		return onDisk()
-	}
-	if err != nil {
-		return 0, problemsOf("store", err)
 	}
 	tests, err = a.tryCurrent(ctx, current)
 	if refused, ok := errors.AsType[*RefusedError](err); ok {

@@ -37,7 +37,6 @@ type handover struct {
 	Digest     string         `json:"digest"`
 	Staged     Staged         `json:"staged"` // the disk as it was handled last
 	DriftWhy   string         `json:"drift_reason,omitempty"`
-	HeldDisk   string         `json:"held_disk,omitempty"`
 	Jobs       schedule.State `json:"jobs"`
 	KV         string         `json:"kv,omitempty"` // what changed since ExportData
 }
@@ -139,7 +138,7 @@ func (a *App) describe() handover {
 	h := handover{Version: handoverVersion, Generation: a.liveNumber(), Digest: a.live.Load().tree.Digest(), Jobs: a.sched.Suspend()}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	h.Staged, h.DriftWhy, h.HeldDisk = a.staged, a.driftWhy, a.heldDisk
+	h.Staged, h.DriftWhy = a.staged, a.driftWhy
 	const most = 10
 	h.Staged.Problems = h.Staged.Problems[:min(len(h.Staged.Problems), most)]
 	return h
@@ -225,7 +224,10 @@ func (a *App) takeOver(ctx context.Context, before role, h *handover) error {
 		return err
 	}
 	var err error
-	if before == standby {
+	if h == nil { // its owner died
+		err = a.recover()
+	}
+	if err == nil && before == standby {
 		err = a.follow(ctx, h)
 	}
 	if err != nil {
@@ -237,12 +239,9 @@ func (a *App) takeOver(ctx context.Context, before role, h *handover) error {
 // follow makes the app what the last owner was: generation, disk, schedule, data.
 func (a *App) follow(ctx context.Context, h *handover) error {
 	a.reloadHistory()
-	number, err := a.store.Current()
+	number := a.store.Current()
 	if h != nil {
-		number, err = h.Generation, nil
-	}
-	if err != nil {
-		return err
+		number = h.Generation
 	}
 	if number != a.liveNumber() {
 		if err := a.resume(ctx, number, "it became live while this process started"); err != nil {
@@ -271,18 +270,16 @@ func (a *App) follow(ctx context.Context, h *handover) error {
 // it since. The watcher, once it runs, begins with what was handled.
 func (a *App) followDisk(h *handover) {
 	t, err := a.scan()
+	held, why := a.held()
 	a.mu.Lock()
-	if h != nil {
-		a.heldDisk = h.HeldDisk
-	}
 	a.staged, a.driftWhy = Staged{Seen: time.Now()}, waitingDrift
 	if err == nil {
 		a.staged.Digest = t.Digest()
 	}
 	switch a.staged.Digest {
 	case "":
-	case a.heldDisk:
-		a.driftWhy = fmt.Sprintf("rolled back to gen %d", a.liveNumber())
+	case held:
+		a.driftWhy = why
 	case a.live.Load().tree.Digest():
 		a.driftWhy = ""
 	}
@@ -347,9 +344,10 @@ func (a *App) stopWatch() {
 // seen returns the digest of the disk that needs no further look: what was
 // refused, or turned away from, or is live. What was only noticed does need one.
 func (a *App) seen() string {
+	held, _ := a.held()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.staged.Error != "" || a.staged.Digest == a.heldDisk {
+	if a.staged.Error != "" || a.staged.Digest == held {
 		return a.staged.Digest
 	}
 	return a.live.Load().tree.Digest()

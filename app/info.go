@@ -34,6 +34,11 @@ const (
 	OutcomeRefused    Outcome = "refused"     // a check or a test failed; the old one serves
 	OutcomeNoop       Outcome = "noop"        // the tree equals what is live
 	OutcomeRolledBack Outcome = "rolled_back" // an earlier generation serves again
+
+	// Those below are of trials alone.
+	OutcomePermanent   Outcome = "permanent"   // it has proved itself: a cold start loads it
+	OutcomeSuperseded  Outcome = "superseded"  // another took its place before
+	OutcomeInterrupted Outcome = "interrupted" // the process ended before
 )
 
 // A Problem is one reason why an update was refused.
@@ -69,6 +74,19 @@ type Update struct {
 	Tests      int       `json:"tests"`
 	Started    time.Time `json:"started"`
 	Ended      time.Time `json:"ended,omitzero"`
+
+	// Trial is how the trial ended of what became live; nil while it lasts.
+	Trial *Trial `json:"trial,omitempty"`
+}
+
+// A Trial is how the time ended in which a generation that serves has to prove
+// itself.
+type Trial struct {
+	Update     string    `json:"update"`     // the ID of the update that made it live
+	Generation int       `json:"generation"` // the one that was on trial
+	Outcome    Outcome   `json:"outcome"`    // permanent, rolled_back, superseded or interrupted
+	Why        string    `json:"why,omitempty"`
+	Ended      time.Time `json:"ended"`
 }
 
 // GenerationState is where a generation stands.
@@ -130,6 +148,10 @@ type Status struct {
 	Middleware int              `json:"middleware"`
 	Tests      int              `json:"tests"`
 	Ready      bool             `json:"ready"`
+	Permanent  int              `json:"permanent"`         // the generation that a cold start loads; 0 for none yet
+	Anchor     int              `json:"anchor"`            // the one that was permanent before; 0 for none
+	OnTrial    bool             `json:"on_trial"`          // the live generation has yet to prove itself
+	Waiting    string           `json:"waiting,omitempty"` // the guard that the update waits for
 
 	// Process is set where the running process can be replaced.
 	Process *ProcessInfo `json:"process,omitempty"`

@@ -4,53 +4,68 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/theseus-run/theseus/internal/store"
 	"github.com/theseus-run/theseus/internal/tree"
+	"github.com/theseus-run/theseus/update"
 )
 
-// coldStart makes the first generation live: the disk if it passes its gates,
-// else the generation that served last. A disk that a rollback has turned away
-// from stays turned away from: a restart must not bring the mistake back.
+// coldStart makes the first generation live: the one that has proved itself, so
+// that the service is back whatever the disk holds. The disk, where it differs, is
+// an ordinary update after it; one that was turned away stays turned away: a
+// restart must not bring the mistake back. Where nothing was proven, or it cannot be
+// loaded any more, the disk is all there is.
 func (a *App) coldStart(ctx context.Context) error {
 	a.updating <- struct{}{}
 	defer func() { <-a.updating }()
 	c := Change{Trigger: "start"}
-	current, err := a.store.Current()
-	if err != nil {
-		a.log.Warn("which generation served last cannot be read", "error", err)
-	}
-	t, err := a.scan()
-	if err == nil && current > 0 && t.Digest() == a.heldDisk {
-		if err := a.resume(ctx, current, "as rolled back to before the restart"); err == nil {
-			a.setStaged(t.Digest(), "", nil)
-			a.setDriftWhy(fmt.Sprintf("rolled back to gen %d", current))
-			return nil
-		}
-	}
+	t, broken := a.scan()
+	serves := a.resumeProven(ctx, t)
+	digest, why := a.held()
 	var refused error
-	if err != nil {
-		_, refused = a.begin(c, "").refuse(problemsOf("file", err))
-	} else if _, refused = a.apply(ctx, c, t); refused == nil {
-		return nil
+	switch {
+	case broken != nil:
+		_, refused = a.begin(c, "").refuse(problemsOf("file", broken))
+	case serves && t.Digest() == a.live.Load().tree.Digest():
+		a.setStaged(t.Digest(), "", nil)
+	case serves && t.Digest() == digest:
+		a.setStaged(t.Digest(), "", nil)
+		a.setDriftWhy(why)
+	default:
+		_, refused = a.apply(ctx, c, t)
 	}
-	if current == 0 {
-		return refused
+	if serves {
+		return nil // the log and the status tell what was refused
 	}
-	if err := a.resume(ctx, current, "the disk was refused; the generation that served last serves"); err != nil {
-		a.log.Error("the generation that served last could not be loaded", "generation", current, "error", err)
-		return refused
+	return refused
+}
+
+// resumeProven makes live what is permanent, or the anchor where that cannot be
+// loaded, and reports whether one is.
+func (a *App) resumeProven(ctx context.Context, disk *tree.Tree) bool {
+	slot := a.store.Machine().Slot(store.AppSlot)
+	for _, v := range []update.Version{slot.Permanent, slot.Anchor} {
+		if v.IsZero() {
+			continue
+		}
+		why := "the generation that was proven last"
+		if disk != nil && disk.Digest() == v.Digest {
+			why = ""
+		}
+		err := a.resume(ctx, v.Number, why)
+		if err == nil {
+			return true
+		}
+		a.log.Error("a generation that was proven could not be loaded", "generation", v.Number, "error", err)
 	}
-	return nil
+	return false
 }
 
 // standBy makes the generation live that is current in the process that owns
 // the app.
 func (a *App) standBy(ctx context.Context) error {
-	current, err := a.store.Current()
-	if err == nil && current == 0 {
-		err = fmt.Errorf("no generation is current in %s: nothing serves yet that could be taken over", a.opt.StateDir)
-	}
-	if err != nil {
-		return err
+	current := a.store.Current()
+	if current == 0 {
+		return fmt.Errorf("no generation is current in %s: nothing serves yet that could be taken over", a.opt.StateDir)
 	}
 	if err := a.resume(ctx, current, "taken over from the process before"); err != nil {
 		return err
@@ -74,24 +89,5 @@ func (a *App) resume(ctx context.Context, number int, why string) error {
 	up.swap(g)
 	up.u.Generation = g.number
 	up.end(OutcomeLive)
-	return nil
-}
-
-// resumed returns the record of the generation that served last when the
-// program starts with the very same files: it goes on under its number, so that
-// restarts use up no history.
-func (a *App) resumed(c Change, t *tree.Tree) *record {
-	if c.Trigger != "start" {
-		return nil
-	}
-	current, err := a.store.Current()
-	if err != nil {
-		return nil
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if rec := a.records[current]; rec != nil && rec.snapshot().Digest == t.Digest() {
-		return rec
-	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/theseus-run/theseus/app/manifest"
+	"github.com/theseus-run/theseus/internal/store"
 	"github.com/theseus-run/theseus/internal/tree"
 )
 
@@ -130,6 +131,11 @@ func (a *App) Status() Status {
 			s.Tests += len(f.tests)
 		}
 		s.Ready = !a.draining.Load()
+	}
+	slot := a.store.Machine().Slot(store.AppSlot)
+	s.Permanent, s.Anchor, s.OnTrial, s.Waiting = slot.Permanent.Number, slot.Anchor.Number, slot.Trial != nil, a.runner.Waiting()
+	if s.OnTrial {
+		s.State = StateActive
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -340,13 +346,13 @@ func (a *App) loadHistory() {
 	}
 	slices.Sort(a.order)
 	err := a.store.Tail("updates", keptUpdates/2, func(line json.RawMessage) error {
-		var u loggedUpdate
-		if err := json.Unmarshal(line, &u); err != nil {
-			return nil // a line of another version
-		}
-		a.updates = append(a.updates, u.Update)
-		if u.Outcome == OutcomeLive || u.Outcome == OutcomeRolledBack {
-			a.heldDisk = u.Disk
+		var l loggedTrial
+		var u Update
+		switch { // a line of another version is passed over
+		case json.Unmarshal(line, &l) == nil && l.Trial != nil && l.Trial.Update != "":
+			a.judged(*l.Trial)
+		case json.Unmarshal(line, &u) == nil && u.ID != "":
+			a.updates = append(a.updates, u)
 		}
 		return nil
 	})

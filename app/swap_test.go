@@ -263,13 +263,14 @@ func waitFor(t testing.TB, what string, cond func() bool) {
 
 func TestColdStartWithBrokenDisk(t *testing.T) {
 	dir := t.TempDir()
-	write(t, dir, minimal)
+	write(t, dir, onTrial("50ms"))
 	a, err := app.Open(t.Context(), dir, app.Options{Engines: enginesForTest()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	write(t, dir, version(2))
 	reload(t, a)
+	proven(t, a)
 	if err := a.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +302,7 @@ func TestRestart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if s := a.Status(); s.Live.Number != 1 || len(a.Generations()) != 1 || s.Live.Trigger != "start" || s.LastUpdate.Tests != 1 {
+		if s := a.Status(); s.Live.Number != 1 || len(a.Generations()) != 1 || s.Live.Trigger != "start" || s.Live.Tests != 1 {
 			t.Errorf("status %+v", s)
 		}
 		if err := a.Close(context.Background()); err != nil {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -12,13 +11,8 @@ import (
 	"github.com/theseus-run/theseus/app/manifest"
 	"github.com/theseus-run/theseus/internal/store"
 	"github.com/theseus-run/theseus/internal/tree"
+	"github.com/theseus-run/theseus/update"
 )
-
-// loggedUpdate is a line of the update log.
-type loggedUpdate struct {
-	Update
-	Disk string `json:"disk,omitempty"` // of a rollback: the digest of the disk it turned away from
-}
 
 // updater carries one update from its trigger to its outcome. Who holds
 // App.updating owns it.
@@ -119,10 +113,7 @@ func (up *updater) tell(u Update) {
 		a.opt.Observer.Updated(u)
 	}
 	if u.Outcome != OutcomeNoop && a.role() != standby {
-		a.mu.Lock()
-		line := loggedUpdate{Update: u, Disk: a.heldDisk}
-		a.mu.Unlock()
-		if err := a.store.Append("updates", line); err != nil {
+		if err := a.store.Append("updates", u); err != nil {
 			a.log.Warn("update log not written", "update", u.ID, "error", err)
 		}
 	}
@@ -157,52 +148,31 @@ func (a *App) apply(ctx context.Context, c Change, t *tree.Tree) (Update, error)
 	if c.Trigger != "start" {
 		a.noticed(t.Digest(), "changed on disk, being applied")
 	}
-	rec := a.resumed(c, t)
-	g, problems := up.stage(ctx, t, rec)
-	if problems != nil {
-		return up.refuse(problems)
+	st := &staging{up: up, fresh: true, build: func(ctx context.Context) (*Generation, []Problem) { return up.stage(ctx, t) }}
+	force := c.Trigger != "watch" && c.Trigger != "start" // somebody asked for it
+	if u, err := up.do(ctx, update.KindApp, force, false, t.Digest(), st); err != nil {
+		return u, err
 	}
-	if ctx.Err() != nil {
-		g.retire()
-		return up.refuse([]Problem{{Kind: "interrupted", Message: "the update was interrupted: " + context.Cause(ctx).Error()}})
-	}
-	if rec == nil { // else it is stored already
-		if err := up.save(g); err != nil {
-			g.retire()
-			return up.refuse([]Problem{{Kind: "store", Message: "the new generation could not be stored: " + err.Error(),
-				Hint: "free space in or fix the permissions of " + a.opt.StateDir + ", then run `theseus reload`"}})
-		}
-	}
-	a.keep(g)
-	up.swap(g)
-	a.mu.Lock()
-	a.heldDisk = ""
-	a.mu.Unlock()
 	a.setStaged(t.Digest(), "", nil)
-	up.u.Generation = g.number
+	up.u.Generation = st.gen.number
 	return up.end(OutcomeLive), nil
 }
 
 // stage builds t and runs its tests. The generation it returns serves nothing
-// yet. A nil rec makes a new one.
-func (up *updater) stage(ctx context.Context, t *tree.Tree, rec *record) (*Generation, []Problem) {
+// yet.
+func (up *updater) stage(ctx context.Context, t *tree.Tree) (*Generation, []Problem) {
 	a := up.app
 	up.enter(StatePreparing)
 	number := a.store.Next()
-	if rec != nil {
-		number = rec.snapshot().Number
-	}
 	im, problems := build(ctx, a.builderFor(t, number))
 	up.timed("compile")
 	if problems != nil {
 		return nil, problems
 	}
-	if rec == nil {
-		rec = &record{header: headerOf(number), info: GenerationInfo{
-			Number: number, Digest: t.Digest(), Created: time.Now(), Update: up.u.ID, Trigger: up.u.Trigger, Message: up.u.Message,
-			Files: t.Len(), Units: len(im.units), Carried: im.carried,
-		}}
-	}
+	rec := &record{header: headerOf(number), info: GenerationInfo{
+		Number: number, Digest: t.Digest(), Created: time.Now(), Update: up.u.ID, Trigger: up.u.Trigger, Message: up.u.Message,
+		Files: t.Len(), Units: len(im.units), Carried: im.carried,
+	}}
 	g, err := a.newGeneration(im, rec, a.env)
 	if err != nil {
 		return nil, problemsOf("manifest", err)
@@ -231,24 +201,12 @@ func (a *App) builderFor(t *tree.Tree, number int) builder {
 		_, b.mapped = g.tree.File(manifest.File)
 		return b
 	}
-	if current, err := a.store.Current(); err == nil && current > 0 {
+	if current := a.store.Current(); current > 0 {
 		if r, err := a.store.Record(current); err == nil {
 			b.mapped = slices.ContainsFunc(r.Files, func(e store.Entry) bool { return e.Path == manifest.File })
 		}
 	}
 	return b
-}
-
-// save writes the generation to the store before it serves.
-func (up *updater) save(g *Generation) error {
-	up.enter(StateSyncing)
-	i := g.record.snapshot()
-	err := up.app.store.Save(store.Record{
-		Number: i.Number, Digest: i.Digest, Created: i.Created, Update: i.Update, Trigger: i.Trigger, Message: i.Message,
-		Units: i.Units, Carried: i.Carried, Tests: i.Tests,
-	}, g.tree)
-	up.timed("store")
-	return err
 }
 
 // swap makes g the generation that new requests begin in. From the pointer
@@ -263,10 +221,6 @@ func (up *updater) swap(g *Generation) {
 	a.swapNanos.add(took)
 	up.phase = start
 	up.timed("switch")
-	if err := a.store.SetCurrent(g.number); err != nil && (a.role() != standby || !errors.Is(err, store.ErrReadOnly)) {
-		up.u.Warnings = append(up.u.Warnings, Problem{Kind: "store", Message: "which generation is live could not be noted on disk: " + err.Error(),
-			Hint: "a restart would go on with another one; make room in " + a.opt.StateDir + " and apply again"})
-	}
 	if err := a.sched.Apply(g.jobList()); err != nil { // the manifest has been checked by the same rules
 		a.log.Error("the jobs of the new generation are not scheduled", "update", up.u.ID, "generation", g.number, "error", err)
 	}
@@ -312,8 +266,5 @@ func (a *App) keep(g *Generation) {
 	a.mu.Unlock()
 	for _, im := range dropped {
 		im.drop()
-	}
-	if err := a.store.Prune(g.manifest.Rollout.Keep, g.number, live); err != nil {
-		a.log.Warn("old generations not pruned", "error", err)
 	}
 }

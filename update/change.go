@@ -38,7 +38,8 @@ type Change struct {
 	To   Version `json:"to,omitzero"`
 
 	// Proven says that To has proved itself before, or that nothing is to be waited
-	// for: it becomes permanent as it is swapped in.
+	// for: it becomes permanent as it is swapped in. So does the first version of a
+	// slot.
 	Proven bool `json:"proven,omitempty"`
 
 	// Force lets a source be tried again that was turned away.

@@ -58,6 +58,13 @@ type Restart struct {
 	At    time.Time
 }
 
+// Adopt makes what serves already the first, proven version of an empty slot.
+type Adopt struct {
+	Slot    string
+	Version Version
+}
+
+func (Adopt) name() string      { return "adopt" }
 func (Trigger) name() string    { return "trigger" }
 func (Begin) name() string      { return "begin" }
 func (Prepared) name() string   { return "prepared" }

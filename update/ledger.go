@@ -206,7 +206,7 @@ func (l *Ledger) Machine() *Machine {
 }
 
 // Step implements [Keeper]. The files are those that the event's record brings
-// along; they stand on the disk already, or are written by it.
+// along; they are written once it is durable.
 func (l *Ledger) Step(e Event, files ...File) ([]Effect, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -249,6 +249,11 @@ func (l *Ledger) append(r Record, sync bool) error {
 	l.note(r)
 	if err := l.add(r, sync); err != nil {
 		return err
+	}
+	for _, f := range r.Files {
+		if err := l.put(f); err != nil {
+			return err
+		}
 	}
 	l.remove(r.Removed)
 	l.point()

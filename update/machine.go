@@ -34,8 +34,6 @@ type Machine struct {
 var (
 	// ErrBusy refuses a trigger while a change is under way.
 	ErrBusy = errors.New("another change is under way")
-	// ErrNoAnchor refuses to go back where nothing was proven before.
-	ErrNoAnchor = errors.New("nothing was proven before that one could return to")
 	// ErrNotOnTrial answers a verdict on a version that is not on trial any more.
 	ErrNotOnTrial = errors.New("that version is not on trial")
 )
@@ -100,7 +98,7 @@ func clone[T any](p *T) *T {
 // After an error nothing has changed.
 func (m *Machine) Step(e Event) ([]Effect, error) {
 	for _, r := range rules {
-		if r.on != e.name() || !slices.Contains(r.from, m.at()) {
+		if r.on != e.name() || !slices.Contains(r.from, m.at()) || r.only != nil && !r.only(m) {
 			continue
 		}
 		next := m.Clone()
@@ -181,6 +179,14 @@ func (s *Slot) deaths(source string) int {
 // holds reports whether the source was turned away.
 func (s *Slot) holds(source string) bool {
 	return s.Held != nil && source != "" && s.Held.Source == source && (s.Held.Deaths == 0 || s.Held.Deaths >= MaxDeaths)
+}
+
+// HeldBack returns the source that is not applied by itself; nil for none.
+func (s Slot) HeldBack() *Held {
+	if s.Held != nil && s.holds(s.Held.Source) {
+		return clone(s.Held)
+	}
+	return nil
 }
 
 // A Report tells how a change or a trial ended. Of one change there may be two: that

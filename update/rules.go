@@ -14,6 +14,7 @@ type rule struct {
 	when    string // what set demands, in words
 	effects []Effect
 	set     func(m *Machine, e Event) ([]Report, error)
+	only    func(m *Machine) bool // nil means always
 }
 
 func do(deeds ...Deed) (all []Effect) {
@@ -23,25 +24,41 @@ func do(deeds ...Deed) (all []Effect) {
 	return all
 }
 
-// rules is the machine. Each effect that others can see comes after the Commit that
-// says so.
+// rules is the machine. A new version is seen after the Commit that says so. The way
+// back to one that was proven waits for no disk: if the power goes before it is
+// noted, the process begins with what is permanent all the same.
 var rules = []rule{
-	{[]Phase{Idle}, "trigger", Received, "its source is not held", do(Write), triggered},
-	{[]Phase{Received}, "begin", Preparing, "", do(Prepare), nothing},
-	{[]Phase{Preparing}, "prepared", Preparing, "", nil, prepared},
-	{[]Phase{Preparing}, "proceed", Syncing, "prepared; load and latency under their ceilings", do(Write, Sync), proceed},
-	{[]Phase{Syncing}, "synced", Syncing, "", nil, synced},
-	{[]Phase{Syncing}, "proceed", Swapping, "synced; every worker healthy", do(Commit, Swap), proceed},
-	{[]Phase{Swapping}, "swapped", Idle, "", do(Commit, Tell, Observe), swapped},
-	{[]Phase{Received, Preparing, Syncing}, "failed", Idle, "", do(Discard, Write, Tell), failed},
-	{[]Phase{Swapping}, "failed", Reverting, "", do(Commit, Revert), failing},
-	{[]Phase{Idle}, "proven", Idle, "it is on trial", do(Commit, Tell), proven},
-	{[]Phase{Idle}, "misbehaved", Reverting, "it is on trial, and one was proven before", do(Commit, Revert), misbehaved},
-	{[]Phase{Reverting}, "reverted", Idle, "", do(Commit, Discard, Tell), reverted},
-	{[]Phase{Idle, Received, Preparing, Syncing, Swapping, Reverting}, "restart", Idle, "", do(Discard, Commit, Tell), restarted},
+	{from: []Phase{Idle}, on: "adopt", to: Idle, when: "the slot is empty", effects: do(Commit), set: adopted},
+	{from: []Phase{Idle}, on: "trigger", to: Received, when: "its source is not held", effects: do(Write), set: triggered},
+	{from: []Phase{Received}, on: "begin", to: Preparing, effects: do(Prepare), set: nothing},
+	{from: []Phase{Preparing}, on: "prepared", to: Preparing, set: prepared},
+	{from: []Phase{Preparing}, on: "proceed", to: Syncing, when: "prepared; load and latency under their ceilings", effects: do(Write, Sync), set: proceed},
+	{from: []Phase{Syncing}, on: "synced", to: Syncing, set: synced},
+	{from: []Phase{Syncing}, on: "proceed", to: Swapping, when: "synced; every worker healthy; it is a rollback", effects: do(Write, Swap), set: proceed, only: goesBack},
+	{from: []Phase{Syncing}, on: "proceed", to: Swapping, when: "synced; every worker healthy", effects: do(Commit, Swap), set: proceed},
+	{from: []Phase{Swapping}, on: "swapped", to: Idle, effects: do(Commit, Tell, Observe), set: swapped},
+	{from: []Phase{Received, Preparing, Syncing}, on: "failed", to: Idle, effects: do(Discard, Write, Tell), set: failed},
+	{from: []Phase{Swapping}, on: "failed", to: Reverting, effects: do(Commit, Revert), set: failing},
+	{from: []Phase{Idle}, on: "proven", to: Idle, when: "it is on trial", effects: do(Commit, Tell), set: proven},
+	{from: []Phase{Idle}, on: "misbehaved", to: Reverting, when: "it is on trial", effects: do(Write, Revert), set: misbehaved},
+	{from: []Phase{Reverting}, on: "reverted", to: Idle, effects: do(Commit, Discard, Tell), set: reverted},
+	{from: []Phase{Idle, Received, Preparing, Syncing, Swapping, Reverting}, on: "restart", to: Idle, effects: do(Discard, Commit, Tell), set: restarted},
 }
 
+// goesBack reports whether the change returns to a version that was proven.
+func goesBack(m *Machine) bool { return m.Change.Kind == KindRollback && m.Change.Proven }
+
 func nothing(*Machine, Event) ([]Report, error) { return nil, nil }
+
+func adopted(m *Machine, e Event) ([]Report, error) {
+	a := e.(Adopt)
+	s := m.named(a.Slot)
+	if !s.Live.IsZero() || !s.Permanent.IsZero() {
+		return nil, &OrderError{Phase: m.at(), Event: "adopt into a slot that has a version"}
+	}
+	s.Live, s.Permanent = a.Version, a.Version
+	return nil, nil
+}
 
 func triggered(m *Machine, e Event) ([]Report, error) {
 	c := e.(Trigger).Change
@@ -87,13 +104,13 @@ func swapped(m *Machine, e Event) ([]Report, error) {
 	s.Live = c.To
 	s.Trial = &Trial{Change: c.ID, Source: c.Source, Since: at, Deaths: s.deaths(c.Source)}
 	outcome := Live
-	if c.Proven {
+	if c.Proven || s.Permanent.IsZero() { // the first has nothing to be measured by
 		outcome = Permanent
 		s.promote()
 	}
 	s.Held = nil
 	if c.Kind == KindRollback && c.Source != "" {
-		s.Held = &Held{Source: c.Source, Why: fmt.Sprintf("rolled back to %d", c.To.Number)}
+		s.Held = &Held{Source: c.Source, Why: fmt.Sprintf("rolled back to gen %d", c.To.Number)}
 	}
 	return append(done, Report{Change: c.ID, Slot: c.Slot, Version: c.To, Outcome: outcome, At: at}), nil
 }
@@ -137,8 +154,6 @@ func misbehaved(m *Machine, e Event) ([]Report, error) {
 	switch {
 	case s.Trial == nil:
 		return nil, ErrNotOnTrial
-	case s.Permanent.IsZero():
-		return nil, ErrNoAnchor
 	}
 	m.Change = &Change{ID: s.Trial.Change, Kind: KindRevert, Slot: b.Slot, Message: b.Why, Began: b.At,
 		Source: s.Trial.Source, From: s.Live, To: s.Permanent}

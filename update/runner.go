@@ -340,11 +340,16 @@ func (r *Runner) reverted(discard func()) {
 	}
 }
 
+// Restart ends what the process before has left, see [Restart].
+func (r *Runner) Restart(clean bool) error {
+	_, err := r.step(Restart{Clean: clean, At: time.Now()})
+	return err
+}
+
 // Verdict ends the trial of a change in a slot: a nil why proves the version, any
 // other takes it back by revert, which makes the given version visible again. The
 // error is [ErrNotOnTrial] when it is not on trial any more, [ErrBusy] while
-// another change is under way, [ErrNoAnchor] when nothing was proven before, and a
-// [*KeepError] when the journal could not be written: the version that is visible
+// another change is under way, and a [*KeepError] when the journal could not be written: the version that is visible
 // is right all the same.
 func (r *Runner) Verdict(ctx context.Context, slot, change string, why error, revert func(context.Context, Version) error) error {
 	m := r.Machine()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/theseus-run/theseus/internal/schedule"
 	"github.com/theseus-run/theseus/internal/spell"
@@ -204,6 +205,12 @@ func (c *checker) jobs() {
 func (c *checker) limits() {
 	if k := c.m.Rollout.Keep; k < 1 || k > 1000 {
 		c.value("keep 1 to 1000 generations", []string{"rollout", "keep"}, "keep %d is out of range", k)
+	}
+	if t := time.Duration(c.m.Rollout.Trial); t < 10*time.Millisecond || t > 24*time.Hour {
+		c.value("choose 10ms to 24h", []string{"rollout", "trial"}, "a trial of %s is out of range", t)
+	}
+	if e := c.m.Rollout.MaxErrors; !(e > 0 && e <= 1) {
+		c.value("a share above 0 and up to 1, such as 0.05", []string{"rollout", "max_errors"}, "max_errors %g is out of range", e)
 	}
 	if d := c.m.Limits.Depth; d < 1 || d > 100_000 {
 		c.value("allow 1 to 100000 nested calls", []string{"limits", "depth"}, "depth %d is out of range", d)

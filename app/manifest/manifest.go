@@ -84,7 +84,9 @@ const (
 
 // Rollout says how generations are kept.
 type Rollout struct {
-	Keep int `json:"keep,omitempty" jsonschema:"minimum=1,maximum=1000,default=20,description=Generations kept for rollback."`
+	Keep      int      `json:"keep,omitempty" jsonschema:"minimum=1,maximum=1000,default=20,description=Generations kept for rollback."`
+	Trial     Duration `json:"trial,omitempty" jsonschema_description:"How long a new generation serves before it counts as proven, 10ms to 24h; default 10s. Until then the one before it is what a restart loads."`
+	MaxErrors float64  `json:"max_errors,omitempty" jsonschema:"minimum=0,maximum=1,default=0.5,description=Share of answers with 5xx above which a generation on trial is rolled back once it has given 20."`
 }
 
 // Limits bound scripts and requests. Parse fills every field.
@@ -115,6 +117,8 @@ func (m *Manifest) fill() {
 	set(&m.Listen, "127.0.0.1:8080")
 	set(&m.Admin, "127.0.0.1:8081")
 	set(&m.Rollout.Keep, 20)
+	set(&m.Rollout.Trial, Duration(10e9))
+	set(&m.Rollout.MaxErrors, 0.5)
 	d := script.DefaultLimits
 	set(&m.Limits.Time, Duration(d.Time))
 	set(&m.Limits.Memory, Size(d.Memory))

@@ -3,9 +3,13 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"syscall"
+
+	"github.com/theseus-run/theseus/internal/disk"
 )
+
+// An Error is a failure of the disk, or something on it that should not be there.
+// What the store held before is untouched.
+type Error = disk.Error
 
 // Errors that callers branch on. They are wrapped with detail.
 var (
@@ -20,24 +24,7 @@ var (
 	ErrReadOnly = errors.New("store was opened for reading")
 	// ErrClosed is returned once the store is closed.
 	ErrClosed = errors.New("store is closed")
-
-	errNotFolder = errors.New("not a folder")
 )
-
-// An Error is a failure of the disk, or something on it that should not be there.
-// What the store held before is untouched.
-type Error struct {
-	Op   string // "open", "lock", "read", "write", "sync", "rename", "remove"
-	Path string
-	Hint string // what to do about it; may be empty
-	Err  error
-}
-
-// Error returns "op path: cause".
-func (e *Error) Error() string { return fmt.Sprintf("%s %s: %v", e.Op, e.Path, e.Err) }
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
 
 // A LockedError says who writes to the store. It is an ErrLocked.
 type LockedError struct {
@@ -71,30 +58,4 @@ func (e *CorruptError) Error() string {
 		what = e.Path + " (" + e.Object + ")"
 	}
 	return fmt.Sprintf("generation %d is damaged: %s: %s", e.Generation, what, e.Reason)
-}
-
-// failed makes an Error of err, unless it is one, with a hint where there is one.
-func failed(op, path string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if e := (*Error)(nil); errors.As(err, &e) {
-		return err
-	}
-	e := &Error{Op: op, Path: path, Err: err}
-	// The operation and the path are in Error already.
-	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
-		e.Err = pe.Err
-	} else if le := (*linkError)(nil); errors.As(err, &le) {
-		e.Err = le.Err
-	}
-	switch {
-	case isFull(err):
-		e.Hint = "free space on the disk; nothing was changed"
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		e.Hint = "give this user the right to write there"
-	case errors.Is(err, fs.ErrNotExist) && op == "open":
-		e.Hint = "check the path; the app's folder must exist"
-	}
-	return e
 }

@@ -26,13 +26,13 @@ func (s *Store) Yield() error {
 	}
 	var errs []error
 	for _, l := range s.logs {
-		errs = append(errs, l.close(s.disk.noSync))
+		errs = append(errs, l.close())
 	}
 	clear(s.logs)
 	s.readOnly, s.lent = true, true
-	// An empty lock tells of a clean end. The lock ends with the descriptor.
-	errs = append(errs, s.lock.Truncate(0), s.lock.Close())
-	s.lock = nil
+	s.shadow = s.ledger.Machine()
+	errs = append(errs, s.ledger.Release(), s.lock.Close())
+	s.ledger, s.lock = nil, nil
 	return errors.Join(errs...)
 }
 
@@ -47,25 +47,22 @@ func (s *Store) Acquire() error {
 	if err := s.writable(); !errors.Is(err, ErrReadOnly) {
 		return err
 	}
-	was := struct {
-		problems     []error
-		records      map[int]Record
-		last, unread int
-		lent         bool
-	}{s.problems, s.records, s.last, s.unread, s.lent}
-	s.problems, s.records, s.last, s.unread = nil, make(map[int]Record), 0, 0
-	s.readOnly, s.lent = false, false
+	was := s.view
+	s.view = view{}
 	err := s.open()
 	if err == nil {
 		clear(s.bad)
 		return nil
 	}
+	if s.ledger != nil {
+		_ = s.ledger.Release()
+		s.ledger = nil
+	}
 	if s.lock != nil {
 		_ = s.lock.Close()
 		s.lock = nil
 	}
-	s.readOnly, s.lent = true, was.lent
-	s.problems, s.records, s.last, s.unread = was.problems, was.records, was.last, was.unread
+	s.view = was
 	return err
 }
 
@@ -73,12 +70,9 @@ func (s *Store) Acquire() error {
 // one write at the end, which the system keeps whole. s.logMu is held.
 func (s *Store) appendLent(log string, line json.RawMessage) error {
 	name := logName(log, false)
-	if err := s.disk.regular(name); err != nil {
-		return err
-	}
-	f, err := s.disk.root.OpenFile(name, os.O_WRONLY|os.O_APPEND|nonblock, 0o644)
+	f, err := s.fs.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
-		return failed("write", s.disk.name(name), err)
+		return err
 	}
 	_, err = f.Write(line)
 	if err = errors.Join(err, f.Close()); err != nil {

@@ -33,8 +33,8 @@ func TestYieldAndAcquire(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := a.SetCurrent(n); !errors.Is(err, ErrReadOnly) {
-		t.Fatalf("SetCurrent after Yield: %v", err)
+	if err := swap(a, n, one.Digest()); !errors.Is(err, ErrReadOnly) {
+		t.Fatalf("a change after Yield: %v", err)
 	}
 	for range 2 {
 		if err := b.Acquire(); err != nil {

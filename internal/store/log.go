@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"github.com/theseus-run/theseus/internal/disk"
 )
 
 const (
@@ -17,19 +19,15 @@ const (
 
 // A logFile is a log that is open for writing.
 type logFile struct {
-	file *os.File
+	file disk.File
 	size int64
 }
 
-func (l *logFile) close(noSync bool) error {
+func (l *logFile) close() error {
 	if l.file == nil {
 		return nil
 	}
-	var err error
-	if !noSync {
-		err = l.file.Sync()
-	}
-	err = errors.Join(err, l.file.Close())
+	err := errors.Join(l.file.Sync(), l.file.Close())
 	l.file = nil
 	return err
 }
@@ -64,12 +62,7 @@ func (s *Store) Append(log string, v any) error {
 	if err != nil {
 		return err
 	}
-	name := logName(log, false)
-	err = s.disk.step("write", name, func() error {
-		_, err := l.file.Write(line)
-		return err
-	})
-	if err != nil {
+	if _, err = l.file.Write(line); err != nil {
 		l.file.Truncate(l.size)
 		return err
 	}
@@ -92,13 +85,10 @@ func (s *Store) openLog(log string, more int64) (*logFile, error) {
 	if l.size == 0 || l.size+more <= maxLog {
 		return l, nil
 	}
-	if err := l.close(s.disk.noSync); err != nil {
-		return nil, failed("write", s.disk.name(name), err)
+	if err := l.close(); err != nil {
+		return nil, err
 	}
-	err := s.disk.step("rename", name, func() error {
-		return patiently(func() error { return s.disk.root.Rename(name, logName(log, true)) })
-	})
-	if err != nil {
+	if err := s.fs.Rename(name, logName(log, true)); err != nil {
 		return nil, err
 	}
 	return l, s.startLog(l, name)
@@ -106,14 +96,15 @@ func (s *Store) openLog(log string, more int64) (*logFile, error) {
 
 // startLog opens a log for appending and ends a line that a crash has torn.
 func (s *Store) startLog(l *logFile, name string) error {
-	if err := s.disk.regular(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	f, err := s.fs.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
 		return err
 	}
-	f, err := s.disk.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND|nonblock, 0o644)
-	if err != nil {
-		return failed("write", s.disk.name(name), err)
+	info, err := f.Stat()
+	var size int64
+	if err == nil {
+		size = info.Size()
 	}
-	size, err := f.Seek(0, io.SeekEnd)
 	if err == nil && size > 0 {
 		last := make([]byte, 1)
 		if _, err = f.ReadAt(last, size-1); err == nil && last[0] != '\n' {
@@ -122,11 +113,35 @@ func (s *Store) startLog(l *logFile, name string) error {
 		}
 	}
 	if err != nil {
-		f.Close()
-		return failed("write", s.disk.name(name), err)
+		_ = f.Close()
+		return err
 	}
 	l.file, l.size = f, size
 	return nil
+}
+
+// settle syncs what was appended to the logs: the journal, which has it too, is
+// begun anew.
+func (s *Store) settle() error {
+	if s.opening.Load() {
+		return nil
+	}
+	s.logMu.Lock()
+	defer s.logMu.Unlock()
+	var dirty bool
+	for _, l := range s.logs {
+		if l.file == nil {
+			continue
+		}
+		dirty = true
+		if err := l.file.Sync(); err != nil {
+			return err
+		}
+	}
+	if !dirty {
+		return nil
+	}
+	return s.fs.SyncDir("log")
 }
 
 // Tail calls into with the last n entries of a log, oldest first; n below 1 means
@@ -170,28 +185,24 @@ func (s *Store) tail(log string, n int) (newer, older []json.RawMessage, err err
 // lastLines returns the last n valid lines of a file, or all for n < 1. It reads
 // from the end, twice as much each time until that is enough.
 func (s *Store) lastLines(name string, n int) ([]json.RawMessage, error) {
-	err := s.disk.regular(name)
+	f, err := s.fs.OpenFile(name, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.disk.root.OpenFile(name, os.O_RDONLY|nonblock, 0)
-	if err != nil {
-		return nil, failed("read", s.disk.name(name), err)
-	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, failed("read", s.disk.name(name), err)
+		return nil, err
 	}
 	size := min(info.Size(), maxLog+maxLine)
 	for want := min(size, 64<<10); ; want = min(size, 2*want) {
 		data := make([]byte, want)
 		got, err := f.ReadAt(data, info.Size()-want)
 		if err != nil && err != io.EOF {
-			return nil, failed("read", s.disk.name(name), err)
+			return nil, err
 		}
 		lines := parseLines(data[:got], want == info.Size())
 		if n > 0 && len(lines) >= n {

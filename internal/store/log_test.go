@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/theseus-run/theseus/internal/disk"
 )
 
 func tail(t testing.TB, s *Store, n int) []string {
@@ -127,12 +129,16 @@ func TestLogRotates(t *testing.T) {
 
 func TestAppendThatFailsLeavesNothing(t *testing.T) {
 	var fail bool
-	s := open(t, filepath.Join(t.TempDir(), ".theseus"), Options{fault: func(op, name string) error {
-		if fail && strings.HasPrefix(name, "log/") {
+	root, err := disk.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, root.Dir(), Options{FS: disk.Points(root, func(o disk.Op) error {
+		if fail && strings.HasPrefix(o.Name, "log/") {
 			return errors.New("no space left")
 		}
 		return nil
-	}})
+	})})
 	if err := s.Append("runs", 1); err != nil {
 		t.Fatal(err)
 	}

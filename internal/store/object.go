@@ -5,17 +5,24 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"path"
 	"slices"
 
+	"github.com/theseus-run/theseus/internal/disk"
 	"github.com/theseus-run/theseus/internal/tree"
+	"github.com/theseus-run/theseus/update"
 )
 
-// saveObjects writes the content that is missing, and returns what it has tried
-// to write.
-func (s *Store) saveObjects(files []*tree.File) ([]*blob, error) {
-	var blobs []*blob
-	dirs := make(map[string]bool)
+// A commit carries content in the journal, in files of at most inlineFile bytes, and
+// inlineLimit bytes together. What is beyond that is written and synced before.
+const (
+	inlineFile  = 64 << 10
+	inlineLimit = 512 << 10
+)
+
+// newObjects returns the content that the store lacks: what goes with the commit, and
+// what is to be synced first. s.mu is held.
+func (s *Store) newObjects(files []*tree.File) (inline, large []update.File, err error) {
+	room := inlineLimit
 	seen := make(map[string]bool, len(files))
 	for _, f := range files {
 		if seen[f.Digest] {
@@ -23,49 +30,55 @@ func (s *Store) saveObjects(files []*tree.File) ([]*blob, error) {
 		}
 		seen[f.Digest] = true
 		if !isDigest(f.Digest) {
-			return nil, fmt.Errorf("%s: %q is not a sha256 digest", f.Path, f.Digest)
+			return nil, nil, fmt.Errorf("%s: %q is not a sha256 digest", f.Path, f.Digest)
 		}
 		name := objectName(f.Digest)
-		if s.doubtful {
-			dirs[path.Dir(name)] = true
-		}
-		switch info, err := s.disk.root.Lstat(name); {
+		switch info, err := s.fs.Lstat(name); {
 		case err == nil && !info.Mode().IsRegular():
-			return nil, s.disk.plain(name, info)
-		case err == nil && info.Size() == int64(len(f.Data)) && !s.bad[f.Digest]:
-			continue
+			return nil, nil, disk.Plain(s.name(name), info)
+		case err == nil && s.refs[f.Digest] > 0 && info.Size() == int64(len(f.Data)) && !s.bad[f.Digest]:
+			continue // a commit has brought it
 		case err != nil && !errors.Is(err, fs.ErrNotExist):
-			return nil, failed("read", s.disk.name(name), err)
+			return nil, nil, err
 		}
 		if tree.Sum(f.Data) != f.Digest {
-			return nil, fmt.Errorf("%s: the content does not have the digest %.12s", f.Path, f.Digest)
+			return nil, nil, fmt.Errorf("%s: the content does not have the digest %.12s", f.Path, f.Digest)
 		}
-		blobs = append(blobs, &blob{name: name, data: f.Data, perm: 0o444})
-		dirs[path.Dir(name)] = true
-		made, err := s.disk.mkdir(path.Dir(name))
-		if err != nil {
-			return nil, err
+		file := update.File{Name: name, Data: f.Data, Perm: 0o444}
+		if len(f.Data) > min(room, inlineFile) {
+			large = append(large, file)
+			continue
 		}
-		if made || s.doubtful {
-			dirs["objects"] = true
+		room -= len(f.Data)
+		inline = append(inline, file)
+	}
+	return inline, large, nil
+}
+
+// place writes and syncs content that is too large for the journal.
+func (s *Store) place(large []update.File) error {
+	for _, f := range large {
+		if err := s.mkdir(f.Name[:len("objects/ab")]); err != nil {
+			return err
+		}
+		if err := disk.ReplaceFile(s.fs, f.Name, f.Data, fs.FileMode(f.Perm)); err != nil {
+			return err
 		}
 	}
-	if err := s.disk.place(blobs); err != nil {
-		return blobs, err
+	return nil
+}
+
+// read returns the content of a file of the store.
+func (s *Store) read(name string, limit int64) ([]byte, error) {
+	if data, ok := s.overlay[name]; ok && int64(len(data)) <= limit {
+		return data, nil
 	}
-	if err := s.disk.syncDirs(slices.Sorted(maps.Keys(dirs))); err != nil {
-		return blobs, err
-	}
-	s.doubtful = false
-	for _, b := range blobs {
-		delete(s.bad, path.Base(path.Dir(b.name))+path.Base(b.name))
-	}
-	return blobs, nil
+	return disk.ReadFile(s.fs, name, limit)
 }
 
 // object returns the content of e, or why it cannot be had.
 func (s *Store) object(e Entry) (data []byte, reason string) {
-	data, err := s.disk.read(objectName(e.Digest), e.Size)
+	data, err := s.read(objectName(e.Digest), e.Size)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, "the file is missing"
@@ -74,82 +87,87 @@ func (s *Store) object(e Entry) (data []byte, reason string) {
 			err = se.Err
 		}
 		return nil, err.Error()
-	case tree.Sum(data) != e.Digest:
+	case int64(len(data)) != e.Size || tree.Sum(data) != e.Digest:
 		return nil, "the content does not have the digest in its name"
 	}
 	return data, ""
 }
 
-// Prune removes the oldest records until keep are left, and the objects that no
-// record needs any more. The current generation and those protected are never
-// removed; they count. A keep below 1 means 1. While there are records that
-// cannot be read no object is removed: one of them may need it.
-func (s *Store) Prune(keep int, protect ...int) error {
+// Retain says how many generations are kept from the next commit on, below 1 means
+// 1, and until it is called all; and which of them in any case. What serves, is permanent, or the anchor is
+// kept too; all count.
+func (s *Store) Retain(keep int, protect ...int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.writable(); err != nil {
-		return err
-	}
-	current, err := s.Current()
-	if err != nil {
-		return err
-	}
-	left := len(s.records)
-	var gone bool
-	for _, n := range slices.Sorted(maps.Keys(s.records)) {
-		if left <= max(keep, 1) {
-			break
-		}
-		if n == current || slices.Contains(protect, n) {
-			continue
-		}
-		if err := s.disk.remove(recordName(n)); err != nil {
-			return err
-		}
-		delete(s.records, n)
-		left--
-		gone = true
-	}
-	if !gone || s.unread > 0 {
-		return nil
-	}
-	// The records must be gone for good before what they name is.
-	if err := s.disk.syncDirs([]string{"generations"}); err != nil {
-		return err
-	}
-	return s.sweep()
+	s.keep, s.protect = max(keep, 1), slices.Clone(protect)
 }
 
-// sweep removes the objects that no record names.
-func (s *Store) sweep() error {
-	needed := make(map[string]bool)
-	for _, r := range s.records {
-		for _, e := range r.Files {
-			needed[e.Digest] = true
+// garbage returns the records beyond those to be kept, and the objects that no
+// record needs any more. While there are records that cannot be read no object is
+// garbage: one of them may need it.
+func (s *Store) garbage(m *update.Machine) []string {
+	if s.opening.Load() {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	needed := slices.Clone(s.protect)
+	for _, slot := range m.Slots {
+		needed = append(needed, slot.Live.Number, slot.Permanent.Number, slot.Anchor.Number)
+	}
+	var names []string
+	for _, n := range slices.Sorted(maps.Keys(s.records)) {
+		if len(s.records) <= s.keep {
+			break
+		}
+		if slices.Contains(needed, n) {
+			continue
+		}
+		unused := s.forget(n)
+		names = append(names, recordName(n))
+		if s.unread > 0 {
+			continue
+		}
+		for _, digest := range unused {
+			delete(s.bad, digest)
+			names = append(names, objectName(digest))
 		}
 	}
-	dirs, err := s.disk.list("objects")
+	return names
+}
+
+// sweep removes the objects that no record names, which a crash has left. What
+// cannot be removed is in nobody's way.
+func (s *Store) sweep() {
+	if s.unread > 0 {
+		return
+	}
+	for _, name := range s.orphans() {
+		_ = s.fs.Remove(name)
+	}
+}
+
+// orphans returns the objects that no record names, and files that were not
+// finished.
+func (s *Store) orphans() (names []string) {
+	dirs, err := s.fs.ReadDir("objects")
 	if err != nil {
-		return err
+		return nil
 	}
 	for _, dir := range dirs {
 		if !dir.IsDir() || len(dir.Name()) != 2 {
 			continue
 		}
-		objects, err := s.disk.list("objects/" + dir.Name())
+		objects, err := s.fs.ReadDir("objects/" + dir.Name())
 		if err != nil {
-			return err
+			continue
 		}
 		for _, o := range objects {
 			digest := dir.Name() + o.Name()
-			if !isDigest(digest) || needed[digest] {
-				continue
+			if len(digest) >= 64 && isDigest(digest[:64]) && s.refs[digest] == 0 {
+				names = append(names, "objects/"+dir.Name()+"/"+o.Name())
 			}
-			if err := s.disk.remove(objectName(digest)); err != nil {
-				return err
-			}
-			delete(s.bad, digest)
 		}
 	}
-	return nil
+	return names
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/theseus-run/theseus/internal/tree"
+	"github.com/theseus-run/theseus/update"
 )
 
 // A Record describes one generation. In generations/ it stands as JSON with the
@@ -41,6 +42,8 @@ type recordFile struct {
 }
 
 const (
+	recordFormat = 1
+
 	maxRecord = 32 << 20
 	maxObject = 1 << 30
 )
@@ -75,25 +78,26 @@ func (s *Store) record(n int) (Record, error) {
 	return Record{}, fmt.Errorf("generation %d: %w", n, ErrNotFound)
 }
 
-// Save writes the files of t that the store lacks, then the record, and returns
-// when both would survive a loss of power. Digest and Files are filled in from t,
-// Created when it is zero. The generation is not made current.
+// Save prepares generation r.Number of the files of t: it writes what is too large
+// for the journal, and returns the rest, which is to go with the commit that makes
+// the generation live. Digest and Files are filled in from t, Created when it is
+// zero. A generation that does not become live is to be dropped by [Store.Drop].
 //
-// When Save fails nothing is kept of it: neither record nor half a file.
-func (s *Store) Save(r Record, t *tree.Tree) error {
+// When Save fails nothing is kept of it.
+func (s *Store) Save(r Record, t *tree.Tree) ([]update.File, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.writable(); err != nil {
-		return err
+		return nil, err
 	}
 	if _, taken := s.records[r.Number]; taken || r.Number < 1 {
-		return fmt.Errorf("save generation %d: the number is taken or below 1; the next is %d", r.Number, s.last+1)
+		return nil, fmt.Errorf("save generation %d: the number is taken or below 1; the next is %d", r.Number, s.last+1)
 	}
-	if err := s.disk.regular(recordName(r.Number)); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("save generation %d: %s is there already; the next is %d", r.Number, s.disk.name(recordName(r.Number)), s.last+1)
+	if _, err := s.fs.Lstat(recordName(r.Number)); !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("save generation %d: %s is there already; the next is %d", r.Number, s.name(recordName(r.Number)), s.last+1)
 	}
 	if r.Digest != "" && r.Digest != t.Digest() {
-		return fmt.Errorf("save generation %d: the record is about the tree %.12s, not %.12s", r.Number, r.Digest, t.Digest())
+		return nil, fmt.Errorf("save generation %d: the record is about the tree %.12s, not %.12s", r.Number, r.Digest, t.Digest())
 	}
 	files := t.Files()
 	r.Digest, r.Files = t.Digest(), make([]Entry, len(files))
@@ -104,30 +108,51 @@ func (s *Store) Save(r Record, t *tree.Tree) error {
 		r.Created = time.Now()
 	}
 	r.Created = r.Created.Round(0).UTC()
-	if err := s.save(r, files); err != nil {
-		return fmt.Errorf("save generation %d: %w", r.Number, err)
+	out, err := s.save(r, files)
+	if err != nil {
+		return nil, fmt.Errorf("save generation %d: %w", r.Number, err)
 	}
-	s.records[r.Number] = r
-	s.last = max(s.last, r.Number)
-	return nil
+	for _, f := range files {
+		delete(s.bad, f.Digest)
+	}
+	s.add(r)
+	return out, nil
 }
 
-func (s *Store) save(r Record, files []*tree.File) error {
-	text, err := json.MarshalIndent(recordFile{Format: format, Record: r}, "", " ")
+func (s *Store) save(r Record, files []*tree.File) ([]update.File, error) {
+	text, err := json.MarshalIndent(recordFile{Format: recordFormat, Record: r}, "", " ")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	blobs, err := s.saveObjects(files)
-	if err == nil {
-		if err = s.disk.replace(recordName(r.Number), append(text, '\n'), 0o444); err == nil {
-			return nil
+	inline, large, err := s.newObjects(files)
+	if err != nil {
+		return nil, err
+	}
+	record := update.File{Name: recordName(r.Number), Data: append(text, '\n'), Perm: 0o444}
+	if err := s.place(large); err != nil {
+		for _, f := range large {
+			_ = s.fs.Remove(f.Name)
 		}
-		s.disk.root.Remove(recordName(r.Number)) // renamed, but its folder not synced
+		return nil, err
 	}
-	for _, b := range blobs {
-		s.disk.root.Remove(b.name)
+	return append(inline, record), nil
+}
+
+// Drop takes back a generation that was saved and has not become live.
+func (s *Store) Drop(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.writable() != nil {
+		return
 	}
-	return err
+	unused := s.forget(n)
+	_ = s.fs.Remove(recordName(n))
+	if s.unread > 0 {
+		return
+	}
+	for _, digest := range unused {
+		_ = s.fs.Remove(objectName(digest))
+	}
 }
 
 // Load returns generation n with all its files. Every file is checked against its
@@ -148,11 +173,11 @@ func (s *Store) Load(n int) (Record, *tree.Tree, error) {
 		data, reason := s.object(e)
 		if reason != "" {
 			s.bad[e.Digest] = true
-			return Record{}, nil, &CorruptError{Generation: n, Path: e.Path, Object: s.disk.name(objectName(e.Digest)), Reason: reason}
+			return Record{}, nil, &CorruptError{Generation: n, Path: e.Path, Object: s.name(objectName(e.Digest)), Reason: reason}
 		}
 		files[i] = &tree.File{Path: e.Path, Digest: e.Digest, Data: data}
 	}
-	damaged := &CorruptError{Generation: n, Object: s.disk.name(recordName(n))}
+	damaged := &CorruptError{Generation: n, Object: s.name(recordName(n))}
 	t, err := tree.New(files)
 	if err != nil {
 		damaged.Reason = err.Error()
@@ -167,7 +192,7 @@ func (s *Store) Load(n int) (Record, *tree.Tree, error) {
 
 // readRecord reads and checks the record of generation n.
 func (s *Store) readRecord(n int) (Record, error) {
-	data, err := s.disk.read(recordName(n), maxRecord)
+	data, err := s.read(recordName(n), maxRecord)
 	if err != nil {
 		return Record{}, err
 	}
@@ -176,7 +201,7 @@ func (s *Store) readRecord(n int) (Record, error) {
 		err = fmt.Errorf("the record is damaged: it is about generation %d", r.Number)
 	}
 	if err != nil {
-		return Record{}, &Error{Op: "read", Path: s.disk.name(recordName(n)), Err: err, Hint: "the generation cannot be used; remove the file"}
+		return Record{}, &Error{Op: "read", Path: s.name(recordName(n)), Err: err, Hint: "the generation cannot be used; remove the file"}
 	}
 	return r, nil
 }
@@ -188,8 +213,8 @@ func parseRecord(data []byte) (Record, error) {
 	if err := json.Unmarshal(data, &version); err != nil {
 		return Record{}, fmt.Errorf("the record is damaged: %w", err)
 	}
-	if version.Format > format {
-		return Record{}, fmt.Errorf("%w: it has format %d, this theseus reads up to %d", ErrNewer, version.Format, format)
+	if version.Format > recordFormat {
+		return Record{}, fmt.Errorf("%w: it has format %d, this theseus reads up to %d", ErrNewer, version.Format, recordFormat)
 	}
 	var r recordFile
 	if err := json.Unmarshal(data, &r); err != nil {

@@ -1,19 +1,21 @@
-// Package store keeps what a running app must not forget: its generations with
-// all their files, which of them is current, and its logs. It is a folder of
-// plain files, .theseus/, that ls and cat can read:
+// Package store keeps what a running app must not forget: the transaction that
+// its changes go through, its generations with all their files, and its logs. It
+// is a folder of plain files, .theseus/, that ls and cat can read:
 //
-//	format                   "1": the version of this layout
+//	format                   "2": the version of this layout
 //	lock                     held while a process writes here; names its id
-//	current                  the number of the current generation, "12"
+//	journal                  the transaction (package update): what counts
+//	current                  the number of the generation that serves, "12"
+//	permanent                that of the one that has proved itself: a cold start loads it
+//	anchor                   that of the one that was permanent before
 //	generations/000012.json  a [Record]: one generation with the digest of each file
 //	objects/ab/cdef…         the content of a file; the path is its sha256
 //	log/NAME.ndjson          one JSON value a line; NAME.1.ndjson is the part before
-//	tmp/                     files being written; emptied by [Open]
 //
-// Start with [Open]. A generation is written by [Store.Save] and becomes current
-// by [Store.SetCurrent]; each either happens or leaves what was there. The order
-// on disk is: objects (write, fsync, rename, fsync of their folders), then the
-// record (the same), then current (the same), so that whatever is named exists. A
+// Start with [Open]. A generation becomes part of the store by the files that
+// [Store.Save] returns, which go into the journal with the commit that makes the
+// generation live: that is one fsync, whatever their number. They are written to
+// their places after it, and again by the next Open if a crash prevented that. A
 // file that is damaged nevertheless is found when it is read, by its digest.
 //
 // One process at a time may write; any number may read with Options.ReadOnly. The
@@ -26,16 +28,25 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+
+	"github.com/theseus-run/theseus/internal/disk"
+	"github.com/theseus-run/theseus/update"
 )
 
-const format = 1
+const format = 2
+
+// AppSlot is the slot of the app's generations in the transaction.
+const AppSlot = "app"
 
 // Options configures a [Store]. The zero value is ready to use.
 type Options struct {
@@ -47,66 +58,97 @@ type Options struct {
 	// but not a loss of power. For tests and throw-away apps.
 	NoSync bool
 
-	fault func(op, name string) error // tests: called before each operation that writes
+	// FS is the folder itself, in place of the one that Open was given, which then
+	// only stands in messages. Nil means the real one.
+	FS disk.FS
 }
 
 // A Store is an open .theseus folder.
 type Store struct {
 	dir  string
-	disk *disk
+	fs   disk.FS
+	root io.Closer // nil for Options.FS
 
-	mu       sync.Mutex
-	lock     *os.File // nil when read-only
-	readOnly bool     // changes under mu and logMu
-	lent     bool     // another process may write; changes under mu and logMu
+	mu      sync.Mutex
+	view                   // changes as a whole under mu and logMu
+	lock    io.Closer      // nil when read-only
+	ledger  *update.Ledger // nil when read-only
+	closed  bool
+	opening atomic.Bool     // the ledger's: nothing is garbage, and nothing to settle
+	bad     map[string]bool // objects found damaged
+	keep    int
+	protect []int
+
+	logMu sync.Mutex // guards logs; taken without mu
+	logs  map[string]*logFile
+}
+
+// A view is the store as one process sees it, from Open or Acquire on.
+type view struct {
+	readOnly bool
+	lent     bool // another process may write
+	found    update.Recovered
 	problems []error
-	closed   bool
-	doubtful bool            // the last process ended without Close: renames may not be on disk
-	records  map[int]Record  // those that can be read
-	last     int             // highest number ever seen, readable or not
-	unread   int             // records that cannot be read; their objects are unknown
-	bad      map[string]bool // objects found damaged
-	logMu    sync.Mutex      // guards logs; taken without mu
-	logs     map[string]*logFile
+	records  map[int]Record    // those that can be read
+	refs     map[string]int    // how many of them name an object
+	last     int               // highest number ever seen, readable or not
+	unread   int               // records that cannot be read; their objects are unknown
+	overlay  map[string][]byte // read-only: what the journal brings along
+	shadow   *update.Machine   // read-only: as the journal has it
 }
 
 // Open opens the folder dir, usually APP/.theseus, and creates it when it is
-// missing; the folder it lies in must exist. What a crash has left is cleaned
-// up. Records that are damaged are left alone and reported by [Store.Problems].
+// missing; the folder it lies in must exist. What a crash has left is completed or
+// cleaned up. What is damaged is left alone and reported by [Store.Problems].
 //
 // The error is, or wraps, [ErrLocked] when another process writes to dir,
 // [ErrNewer] when a newer version wrote it, and [fs.ErrNotExist] when ReadOnly is
 // set and there is none; errors of the disk are of type [*Error].
 func Open(dir string, opt Options) (*Store, error) {
-	info, err := os.Stat(dir)
-	if errors.Is(err, fs.ErrNotExist) && !opt.ReadOnly {
-		if err = os.Mkdir(dir, 0o700); err == nil || errors.Is(err, fs.ErrExist) {
-			info, err = os.Stat(dir)
-		}
-	}
-	if err != nil {
-		return nil, failed("open", dir, err)
-	}
-	if !info.IsDir() {
-		return nil, &Error{Op: "open", Path: dir, Hint: "remove it; theseus keeps a folder there", Err: errNotFolder}
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, failed("open", dir, err)
-	}
 	s := &Store{
-		dir: dir, readOnly: opt.ReadOnly,
-		disk:    &disk{dir: dir, root: root, noSync: opt.NoSync, fault: opt.fault},
-		records: make(map[int]Record), bad: make(map[string]bool), logs: make(map[string]*logFile),
+		dir: dir, view: view{readOnly: opt.ReadOnly}, fs: opt.FS, keep: math.MaxInt,
+		bad: make(map[string]bool), logs: make(map[string]*logFile),
+	}
+	if s.fs == nil {
+		root, err := openFolder(dir, opt.ReadOnly)
+		if err != nil {
+			return nil, err
+		}
+		s.fs, s.root = root, root
+	}
+	if opt.NoSync {
+		s.fs = disk.WithoutSync(s.fs)
 	}
 	if err := s.open(); err != nil {
-		s.release(false)
+		_ = s.release(false)
 		return nil, err
 	}
 	return s, nil
 }
 
+// openFolder opens the folder, or makes it.
+func openFolder(dir string, readOnly bool) (*disk.Root, error) {
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) && !readOnly {
+		if err = os.Mkdir(dir, 0o700); err == nil || errors.Is(err, fs.ErrExist) {
+			info, err = os.Stat(dir)
+		}
+	}
+	if err != nil {
+		e := disk.Failed("open", dir, err)
+		if se, ok := errors.AsType[*Error](e); ok && errors.Is(err, fs.ErrNotExist) {
+			se.Hint = "check the path; the app's folder must exist"
+		}
+		return nil, e
+	}
+	if !info.IsDir() {
+		return nil, &Error{Op: "open", Path: dir, Hint: "remove it; theseus keeps a folder there", Err: errors.New("not a folder")}
+	}
+	return disk.Open(dir)
+}
+
 func (s *Store) open() error {
+	s.records, s.refs = make(map[int]Record), make(map[string]int)
 	if !s.readOnly {
 		if err := s.takeLock(); err != nil {
 			return err
@@ -115,28 +157,158 @@ func (s *Store) open() error {
 	if err := s.checkFormat(); err != nil {
 		return err
 	}
-	if !s.readOnly {
-		if err := s.layOut(); err != nil {
-			return err
-		}
+	if s.readOnly {
+		s.readJournal()
+	} else if err := s.openLedger(); err != nil {
+		return err
 	}
 	if err := s.index(); err != nil {
 		return err
 	}
-	n, err := s.Current()
-	if err != nil {
-		s.problems = append(s.problems, err)
-	} else if _, ok := s.records[n]; n != 0 && !ok {
-		s.problems = append(s.problems, &Error{Op: "read", Path: s.disk.name("current"),
-			Err: fmt.Errorf("generation %d is current but its record cannot be read", n)})
+	s.checkPointers()
+	if !s.readOnly && !s.found.Clean {
+		s.sweep()
 	}
-	s.last = max(s.last, n)
 	return nil
+}
+
+// checkPointers reports pointers of the transaction to what cannot be read.
+func (s *Store) checkPointers() {
+	m := s.shadow
+	if s.ledger != nil {
+		m = s.ledger.Machine()
+	}
+	slot := m.Slot(AppSlot)
+	for what, v := range map[string]update.Version{"current": slot.Live, "permanent": slot.Permanent, "anchor": slot.Anchor} {
+		s.last = max(s.last, v.Number)
+		r, ok := s.records[v.Number]
+		switch {
+		case v.IsZero():
+		case !ok:
+			s.problems = append(s.problems, &Error{Op: "read", Path: s.name("journal"),
+				Err: fmt.Errorf("generation %d is %s but its record cannot be read", v.Number, what)})
+		case v.Digest != "" && v.Digest != r.Digest:
+			s.problems = append(s.problems, &Error{Op: "read", Path: s.name(recordName(v.Number)),
+				Err: fmt.Errorf("the record is about the tree %.12s; the journal has %.12s as %s", r.Digest, v.Digest, what)})
+		}
+	}
+}
+
+// openLedger lays out what is missing, and brings the transaction back.
+func (s *Store) openLedger() error {
+	if err := s.layOut(); err != nil {
+		return err
+	}
+	var err error
+	s.opening.Store(true)
+	defer s.opening.Store(false)
+	s.ledger, s.found, err = update.OpenLedger(update.LedgerOptions{FS: s.fs, Pointers: pointers, Garbage: s.garbage, Settle: s.settle})
+	if err != nil {
+		return err
+	}
+	s.problems = append(s.problems, s.found.Problems...)
+	return s.adoptOld()
+}
+
+// adoptOld begins the transaction of a store whose journal is lost, or of layout 1,
+// which had none, from the pointers.
+func (s *Store) adoptOld() error {
+	if len(s.ledger.Machine().Slots) > 0 {
+		return nil
+	}
+	for _, file := range []string{"permanent", "current"} {
+		n, err := s.pointer(file)
+		if err != nil {
+			s.problems = append(s.problems, err)
+		}
+		if n == 0 {
+			continue
+		}
+		r, err := s.readRecord(n)
+		if err != nil {
+			continue // index tells of it
+		}
+		_, err = s.ledger.Step(update.Adopt{Slot: AppSlot, Version: update.Version{Number: n, Digest: r.Digest}})
+		return err
+	}
+	return nil
+}
+
+// pointers are the files that say what the transaction says of the app.
+func pointers(m *update.Machine) []update.File {
+	slot := m.Slot(AppSlot)
+	var files []update.File
+	for _, p := range []struct {
+		name string
+		v    update.Version
+	}{{"current", slot.Live}, {"permanent", slot.Permanent}, {"anchor", slot.Anchor}} {
+		if !p.v.IsZero() {
+			files = append(files, update.File{Name: p.name, Data: fmt.Appendln(nil, p.v.Number), Perm: 0o644})
+		}
+	}
+	return files
+}
+
+// readJournal shows the store as the one that writes sees it, without changing it.
+func (s *Store) readJournal() {
+	s.shadow, s.overlay = &update.Machine{}, make(map[string][]byte)
+	data, err := disk.ReadFile(s.fs, "journal", 64<<20)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			s.problems = append(s.problems, err)
+		}
+		return
+	}
+	j := update.ReadJournal(data)
+	for _, r := range j.Records {
+		s.shadow = r.Machine
+		for _, f := range r.Files {
+			s.overlay[f.Name] = f.Data
+		}
+		for _, name := range r.Removed {
+			delete(s.overlay, name)
+		}
+	}
+	for _, d := range j.Damaged {
+		s.problems = append(s.problems, fmt.Errorf("journal: damaged at byte %d: %s", d.Offset, d.Why))
+	}
+}
+
+// Machine returns a copy of the transaction as it stands.
+func (s *Store) Machine() *update.Machine {
+	s.mu.Lock()
+	l, shadow := s.ledger, s.shadow
+	s.mu.Unlock()
+	switch {
+	case l != nil: // which asks for garbage with its own lock held
+		return l.Machine()
+	case shadow != nil:
+		return shadow.Clone()
+	}
+	return &update.Machine{}
+}
+
+// Step implements [update.Keeper].
+func (s *Store) Step(e update.Event, files ...update.File) ([]update.Effect, error) {
+	s.mu.Lock()
+	err, l := s.writable(), s.ledger
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return l.Step(e, files...)
+}
+
+// Recovered tells what Open, or the latest Acquire, found of the journal.
+func (s *Store) Recovered() update.Recovered {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.found
 }
 
 // checkFormat refuses a store of a newer version.
 func (s *Store) checkFormat() error {
-	data, err := s.disk.read("format", 64)
+	data, err := disk.ReadFile(s.fs, "format", 64)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -147,7 +319,7 @@ func (s *Store) checkFormat() error {
 	n, err := strconv.Atoi(text)
 	switch {
 	case err != nil || n < 1:
-		s.problems = append(s.problems, &Error{Op: "read", Path: s.disk.name("format"),
+		s.problems = append(s.problems, &Error{Op: "read", Path: s.name("format"),
 			Err: fmt.Errorf("%q is not a version; taken for %d", text, format)})
 	case n > format:
 		return &Error{Op: "open", Path: s.dir, Err: fmt.Errorf("%w: it has format %d, this theseus reads up to %d", ErrNewer, n, format),
@@ -156,49 +328,46 @@ func (s *Store) checkFormat() error {
 	return nil
 }
 
-// layOut creates what is missing of the layout and empties tmp. The folders below
-// objects are made when they are needed: 256 at once take a tenth of a second on a
-// slow disk.
+// layOut creates what is missing of the layout. The folders below objects are made
+// when they are needed: 256 at once take a tenth of a second on a slow disk.
 func (s *Store) layOut() error {
-	for _, dir := range []string{"tmp", "generations", "log", "objects"} {
-		if _, err := s.disk.mkdir(dir); err != nil {
+	for _, dir := range []string{"generations", "log", "objects"} {
+		if err := s.mkdir(dir); err != nil {
 			return err
 		}
 	}
-	left, err := s.disk.list("tmp")
-	if err != nil {
-		return err
-	}
-	for _, e := range left {
-		if err := s.disk.root.RemoveAll("tmp/" + e.Name()); err != nil {
-			return failed("remove", s.disk.name("tmp/"+e.Name()), err)
+	for _, dir := range []string{".", "generations", "log"} {
+		if err := disk.RemoveTemps(s.fs, dir); err != nil {
+			return err
 		}
 	}
 	for name, text := range map[string]string{"format": fmt.Sprintln(format), ".gitignore": "*\n"} {
-		if old, err := s.disk.read(name, 64); err == nil && string(old) == text {
+		if old, err := disk.ReadFile(s.fs, name, 64); err == nil && string(old) == text {
 			continue
 		}
-		if err := s.disk.replace(name, []byte(text), 0o644); err != nil {
+		if err := disk.ReplaceFile(s.fs, name, []byte(text), 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+func (s *Store) mkdir(dir string) error {
+	_, err := disk.EnsureDir(s.fs, dir, 0o700)
+	return err
+}
+
 // index reads the records.
 func (s *Store) index() error {
-	list, err := s.disk.list("generations")
+	names, err := s.recordFiles()
 	if err != nil {
-		if s.readOnly && errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
 		return err
 	}
-	for _, e := range list {
-		name := "generations/" + e.Name()
-		n, ok := recordNumber(e.Name())
+	for _, file := range names {
+		name := "generations/" + file
+		n, ok := recordNumber(file)
 		if !ok {
-			s.problems = append(s.problems, &Error{Op: "read", Path: s.disk.name(name),
+			s.problems = append(s.problems, &Error{Op: "read", Path: s.name(name),
 				Err: errors.New("not the name of a record; left alone"), Hint: "remove it"})
 			continue
 		}
@@ -209,17 +378,64 @@ func (s *Store) index() error {
 			s.problems = append(s.problems, err)
 			continue
 		}
-		s.records[n] = r
+		s.add(r)
 	}
 	return nil
+}
+
+// recordFiles returns the names of the records on the disk and in the journal.
+func (s *Store) recordFiles() ([]string, error) {
+	list, err := s.fs.ReadDir("generations")
+	if err != nil && !(s.readOnly && errors.Is(err, fs.ErrNotExist)) {
+		return nil, err
+	}
+	seen := make(map[string]bool)
+	var names []string
+	for _, e := range list {
+		if strings.Contains(e.Name(), ".tmp-") {
+			continue // being written
+		}
+		seen[e.Name()] = true
+		names = append(names, e.Name())
+	}
+	for name := range s.overlay {
+		if file, ok := strings.CutPrefix(name, "generations/"); ok && !seen[file] {
+			names = append(names, file)
+		}
+	}
+	return names, nil
+}
+
+// add notes a record and what it names.
+func (s *Store) add(r Record) {
+	s.records[r.Number] = r
+	s.last = max(s.last, r.Number)
+	for _, e := range r.Files {
+		s.refs[e.Digest]++
+	}
+}
+
+// forget takes a record away, and returns the objects that nothing names any more.
+func (s *Store) forget(n int) (unused []string) {
+	for _, e := range s.records[n].Files {
+		if s.refs[e.Digest]--; s.refs[e.Digest] == 0 {
+			delete(s.refs, e.Digest)
+			unused = append(unused, e.Digest)
+		}
+	}
+	delete(s.records, n)
+	return unused
 }
 
 // Dir returns the folder of the store.
 func (s *Store) Dir() string { return s.dir }
 
-// Current returns the number of the current generation, 0 when there is none.
-func (s *Store) Current() (int, error) {
-	data, err := s.disk.read("current", 64)
+// Current returns the number of the generation that serves, 0 when there is none.
+func (s *Store) Current() int { return s.Machine().Slot(AppSlot).Live.Number }
+
+// pointer reads one of the plain files that name a generation; 0 for none.
+func (s *Store) pointer(file string) (int, error) {
+	data, err := disk.ReadFile(s.fs, file, 64)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
@@ -228,40 +444,9 @@ func (s *Store) Current() (int, error) {
 	}
 	n, err := strconv.Atoi(strings.TrimSpace(string(data)))
 	if err != nil || n < 1 {
-		return 0, &Error{Op: "read", Path: s.disk.name("current"), Err: fmt.Errorf("%q is not the number of a generation", data),
-			Hint: "write the number of a file in generations/ into it, or remove it"}
+		return 0, &Error{Op: "read", Path: s.name(file), Err: fmt.Errorf("%q is not the number of a generation", data)}
 	}
 	return n, nil
-}
-
-// SetCurrent makes generation n, which must have been saved, the current one. The
-// error wraps [ErrNotFound] when it was not. After any error the generation that
-// was current still is.
-func (s *Store) SetCurrent(n int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.writable(); err != nil {
-		return err
-	}
-	if _, ok := s.records[n]; !ok {
-		return fmt.Errorf("generation %d: %w", n, ErrNotFound)
-	}
-	old, err := s.Current()
-	if err == nil && old == n {
-		return nil
-	}
-	if err := s.disk.replace("current", fmt.Appendln(nil, n), 0o644); err != nil {
-		// The rename may have happened while its fsync failed: put back what was.
-		if now, e := s.Current(); e == nil && now != old {
-			if old == 0 {
-				s.disk.root.Remove("current")
-			} else {
-				err = errors.Join(err, s.disk.replace("current", fmt.Appendln(nil, old), 0o644))
-			}
-		}
-		return err
-	}
-	return nil
 }
 
 // writable reports why nothing may be written. s.mu or s.logMu is held.
@@ -275,64 +460,56 @@ func (s *Store) writable() error {
 	return nil
 }
 
-// Close ends the logs and gives the lock back. It may be called twice.
+// Close ends the journal and the logs, and gives the lock back. It may be called
+// twice.
 func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	l := s.ledger
+	s.mu.Unlock()
+	var err error
+	if l != nil {
+		err = l.Close() // it asks for settle, which takes the logs
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.logMu.Lock()
 	defer s.logMu.Unlock()
-	if s.closed {
-		return nil
-	}
-	s.closed = true
-	return s.release(true)
+	return errors.Join(err, s.release(true))
 }
 
-// release closes what is open. Clean says that nothing is left in doubt.
+// release closes what is open.
 func (s *Store) release(clean bool) error {
 	var errs []error
 	for _, l := range s.logs {
-		errs = append(errs, l.close(s.disk.noSync))
+		errs = append(errs, l.close())
+	}
+	if s.ledger != nil && !clean {
+		errs = append(errs, s.ledger.Release())
 	}
 	if s.lock != nil {
-		if clean {
-			errs = append(errs, s.lock.Truncate(0)) // an empty lock tells of a clean end
-		}
 		errs = append(errs, s.lock.Close())
 	}
-	errs = append(errs, s.disk.root.Close())
+	if s.root != nil {
+		errs = append(errs, s.root.Close())
+	}
 	return errors.Join(errs...)
 }
 
 // takeLock makes this process the one that writes.
 func (s *Store) takeLock() error {
-	if err := s.disk.regular("lock"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	lock, ok, err := s.fs.Lock("lock")
+	if err != nil {
 		return err
 	}
-	f, err := s.disk.root.OpenFile("lock", os.O_RDWR|os.O_CREATE|nonblock, 0o644)
-	if err != nil {
-		return failed("lock", s.disk.name("lock"), err)
+	if !ok {
+		return &LockedError{Dir: s.dir, PID: disk.Holder(s.fs, "lock")}
 	}
-	got, err := lockFile(f)
-	if err != nil {
-		f.Close()
-		return failed("lock", s.disk.name("lock"), err)
-	}
-	text := make([]byte, 32)
-	n, _ := f.ReadAt(text, 0)
-	pid, _ := strconv.Atoi(strings.TrimSpace(string(text[:n])))
-	if !got {
-		f.Close()
-		return &LockedError{Dir: s.dir, PID: pid}
-	}
-	s.lock, s.doubtful = f, n > 0
-	err = f.Truncate(0)
-	if err == nil {
-		_, err = f.WriteAt(fmt.Appendln(nil, os.Getpid()), 0)
-	}
-	if err != nil {
-		return failed("lock", s.disk.name("lock"), err)
-	}
+	s.lock = lock
 	return nil
 }
 
@@ -348,4 +525,4 @@ func recordNumber(file string) (int, bool) {
 func objectName(digest string) string { return "objects/" + digest[:2] + "/" + digest[2:] }
 
 // name returns the place of a file of the store for messages.
-func (d *disk) name(name string) string { return filepath.Join(d.dir, filepath.FromSlash(name)) }
+func (s *Store) name(name string) string { return filepath.Join(s.dir, filepath.FromSlash(name)) }

@@ -1,0 +1,293 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/theseus-run/theseus/internal/store"
+	"github.com/theseus-run/theseus/update"
+)
+
+// A staging is the [update.Subject] of an app: it makes one tree, or one kept
+// generation, the one that is live.
+type staging struct {
+	up    *updater
+	build func(context.Context) (*Generation, []Problem)
+	fresh bool // the generation is not in the store yet
+
+	gen      *Generation
+	saved    bool
+	problems []Problem // why it was refused
+}
+
+// errRefused stands for the problems of a staging.
+var errRefused = errors.New("refused")
+
+// Prepare implements update.Subject.
+func (s *staging) Prepare(ctx context.Context) (update.Version, error) {
+	if s.gen, s.problems = s.build(ctx); s.problems != nil {
+		return update.Version{}, errRefused
+	}
+	if ctx.Err() != nil {
+		s.problems = interrupted(ctx)
+		return update.Version{}, errRefused
+	}
+	return update.Version{Number: s.gen.number, Digest: s.gen.tree.Digest()}, nil
+}
+
+func interrupted(ctx context.Context) []Problem {
+	return []Problem{{Kind: "interrupted", Message: "the update was interrupted: " + context.Cause(ctx).Error()}}
+}
+
+// Sync implements update.Subject.
+func (s *staging) Sync(context.Context) ([]update.File, error) {
+	a := s.up.app
+	if s.fresh {
+		s.up.enter(StateSyncing)
+	}
+	a.retain(s.gen)
+	if !s.fresh {
+		return nil, nil
+	}
+	i := s.gen.record.snapshot()
+	files, err := a.store.Save(store.Record{
+		Number: i.Number, Digest: i.Digest, Created: i.Created, Update: i.Update, Trigger: i.Trigger, Message: i.Message,
+		Units: i.Units, Carried: i.Carried, Tests: i.Tests,
+	}, s.gen.tree)
+	s.saved = err == nil
+	s.up.timed("store")
+	return files, err
+}
+
+// Swap implements update.Subject.
+func (s *staging) Swap(context.Context) error {
+	s.up.timed("commit")
+	s.up.app.keep(s.gen)
+	s.up.swap(s.gen)
+	return nil
+}
+
+// Revert implements update.Subject. Swap does not fail.
+func (s *staging) Revert(context.Context) error { return nil }
+
+// Discard implements update.Subject.
+func (s *staging) Discard() {
+	if s.gen != nil {
+		s.gen.retire()
+	}
+	if s.saved {
+		s.up.app.store.Drop(s.gen.number)
+	}
+}
+
+// do carries the update through the transaction, and refuses it where it fails.
+func (up *updater) do(ctx context.Context, kind update.Kind, force, proven bool, source string, s *staging) (Update, error) {
+	a := up.app
+	err := a.runner.Do(ctx, update.Change{
+		ID: up.u.ID, Kind: kind, Slot: store.AppSlot, Trigger: up.u.Trigger, Message: up.u.Message, Began: up.u.Started,
+		Source: source, Force: force, Proven: proven,
+	}, s)
+	if err == nil {
+		return Update{}, nil
+	}
+	if held, ok := errors.AsType[*update.HeldError](err); ok {
+		return up.refuse([]Problem{{Kind: "held", Message: held.Held.Why, Hint: "change the files, or apply them all the same: `theseus reload`"}})
+	}
+	if errors.Is(err, errRefused) {
+		return up.refuse(s.problems)
+	}
+	if ctx.Err() != nil {
+		return up.refuse(interrupted(ctx))
+	}
+	p := Problem{Kind: "update", Message: err.Error()}
+	step, ok := errors.AsType[*update.ChangeError](err)
+	_, onDisk := errors.AsType[*store.Error](err)
+	if ok && onDisk {
+		p = Problem{Kind: "store", Message: "the new generation could not be stored: " + step.Err.Error(),
+			Hint: "free space in or fix the permissions of " + a.opt.StateDir + ", then run `theseus reload`"}
+	}
+	return up.refuse([]Problem{p})
+}
+
+// newRunner makes the runner of the app's changes.
+func (a *App) newRunner() *update.Runner {
+	return update.NewRunner(update.RunnerOptions{Keeper: a.store, Observe: a.observe, Report: a.report})
+}
+
+// report notes the end of a trial in the history. What becomes live is noted by the
+// update itself.
+func (a *App) report(r update.Report) {
+	if r.Outcome == update.Live || r.Outcome == update.Refused || r.Slot != store.AppSlot {
+		return
+	}
+	t := Trial{Update: r.Change, Generation: r.Version.Number, Outcome: Outcome(r.Outcome), Why: r.Why, Ended: r.At}
+	a.mu.Lock()
+	a.judged(t)
+	a.mu.Unlock()
+	if err := a.store.Append("updates", loggedTrial{Trial: &t}); err != nil {
+		a.log.Warn("update log not written", "update", r.Change, "error", err)
+	}
+	level, message := "", fmt.Sprintf("gen %d %s", r.Version.Number, r.Outcome)
+	if r.Why != "" {
+		message += ": " + r.Why
+	}
+	if r.Outcome == update.RolledBack || r.Outcome == update.Interrupted {
+		level = "warn"
+		a.log.Warn(message, "update", r.Change, "generation", r.Version.Number)
+	} else {
+		a.log.Info(message, "update", r.Change, "generation", r.Version.Number)
+	}
+	a.events.Publish(Event{Type: "trial", Level: level, Message: message, Generation: r.Version.Number, Update: r.Change, Data: t})
+}
+
+// loggedTrial is a line of the update log about an update that has its own.
+type loggedTrial struct {
+	Trial *Trial `json:"trial"`
+}
+
+// judged notes the end of a trial in the updates that are in memory. a.mu is held.
+func (a *App) judged(t Trial) {
+	for i := range a.updates {
+		if a.updates[i].ID == t.Update {
+			a.updates[i].Trial = &t
+		}
+	}
+	if a.last != nil && a.last.ID == t.Update {
+		last := *a.last
+		last.Trial = &t
+		a.last = &last
+	}
+}
+
+// recover ends what the process before has left unfinished, and completes the
+// history by what the journal knows of it.
+func (a *App) recover() error {
+	found := a.store.Recovered()
+	for _, r := range found.Reports {
+		if !a.inHistory(r) {
+			a.report(r)
+		}
+	}
+	m := a.store.Machine()
+	if m.State() == string(update.Idle) {
+		return nil // nothing to end: a start writes nothing
+	}
+	return a.runner.Restart(found.Clean)
+}
+
+// inHistory reports whether the update log has what the report says.
+func (a *App) inHistory(r update.Report) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, u := range a.updates {
+		if u.ID == r.Change {
+			return r.Outcome == update.Live || r.Outcome == update.Refused || u.Trial != nil && u.Trial.Outcome == Outcome(r.Outcome)
+		}
+	}
+	return false
+}
+
+// held returns the source that is not applied by itself, and why; empty for none.
+func (a *App) held() (source, why string) {
+	if h := a.store.Machine().Slot(store.AppSlot).HeldBack(); h != nil {
+		return h.Source, h.Why
+	}
+	return "", ""
+}
+
+// observe watches the generation on trial until it is proven, or misbehaves.
+func (a *App) observe(_ string, t update.Trial) {
+	if g := a.live.Load(); g != nil {
+		a.loops.Go(func() { a.watchTrial(g, t) })
+	}
+}
+
+func (a *App) watchTrial(g *Generation, t update.Trial) {
+	window := time.NewTimer(time.Duration(g.manifest.Rollout.Trial))
+	defer window.Stop()
+	tick := time.NewTicker(trialTick)
+	defer tick.Stop()
+	base := g.record.snapshot()
+	for over := false; ; {
+		select {
+		case <-a.life.Done():
+			return // the process ends: nobody is to blame
+		case <-window.C:
+			over = true
+		case <-tick.C:
+		}
+		if a.live.Load() != g {
+			return
+		}
+		now := g.record.snapshot()
+		why := misbehaves(now.Requests-base.Requests, now.Failed-base.Failed, g.manifest.Rollout.MaxErrors)
+		if why == nil && !over {
+			continue
+		}
+		if a.conclude(t, why) {
+			return
+		}
+		base = now // what it does from now on counts
+		tick.Reset(time.Second)
+	}
+}
+
+// trialTick is between two looks at a generation on trial.
+const trialTick = 50 * time.Millisecond
+
+// trialSample is how many answers are needed for a verdict.
+const trialSample = 20
+
+// misbehaves says what is wrong with a generation that has answered so many
+// requests, of them failed with 5xx.
+func misbehaves(requests, failed int64, most float64) error {
+	if requests < trialSample || float64(failed) <= most*float64(requests) {
+		return nil
+	}
+	return fmt.Errorf("%d of its first %d answers failed with 5xx, more than the share of %g that rollout.max_errors allows", failed, requests, most)
+}
+
+// conclude ends a trial, and reports whether there is nothing more to watch.
+func (a *App) conclude(t update.Trial, why error) bool {
+	select {
+	case a.updating <- struct{}{}:
+	case <-a.life.Done():
+		return true
+	}
+	defer func() { <-a.updating }()
+	if a.role() != owner {
+		return false // the transaction is with another process, or was a moment ago
+	}
+	err := a.runner.Verdict(a.life, store.AppSlot, t.Change, why, a.goBack)
+	if err != nil && !errors.Is(err, update.ErrNotOnTrial) {
+		a.log.Error("the end of a trial could not be noted", "update", t.Change, "error", err)
+	}
+	return true
+}
+
+// goBack makes the generation that was proven live again. a.updating is held.
+func (a *App) goBack(ctx context.Context, to update.Version) error {
+	im, rec, err := a.kept(ctx, to.Number)
+	if err != nil {
+		return err
+	}
+	up := a.begin(Change{Trigger: "trial"}, im.tree.Digest())
+	g, err := a.newGeneration(im, rec, a.env)
+	im.drop()
+	if err != nil {
+		return err
+	}
+	up.swap(g)
+	_, why := a.held()
+	a.setDriftWhy("rolled back: " + why)
+	up.u.Generation, up.u.Message = g.number, why
+	up.end(OutcomeRolledBack)
+	return nil
+}
+
+// retain says which generations the store keeps from the next commit on.
+func (a *App) retain(g *Generation) {
+	a.store.Retain(g.manifest.Rollout.Keep, g.number, a.liveNumber())
+}
