@@ -34,6 +34,7 @@ func StatusFrom(m *adminv1.Status) app.Status {
 		Listen: m.GetListen(), Admin: m.GetAdmin(), Watch: m.GetWatch(),
 		Routes: int(m.GetRoutes()), Workflows: int(m.GetWorkflows()), Jobs: int(m.GetJobs()),
 		Middleware: int(m.GetMiddleware()), Tests: int(m.GetTests()), Ready: m.GetReady(), Process: processFrom(m.GetProcess()),
+		Permanent: int(m.GetPermanent()), Anchor: int(m.GetAnchor()), OnTrial: m.GetOnTrial(), Waiting: m.GetWaiting(),
 	}
 	if m.GetLastUpdate() != nil {
 		u := UpdateFrom(m.GetLastUpdate())
@@ -110,8 +111,15 @@ func UpdateFrom(m *adminv1.Update) app.Update {
 		Phases: each(m.GetPhases(), func(p *adminv1.Phase) app.Phase {
 			return app.Phase{Name: p.GetName(), Duration: p.GetDuration().AsDuration()}
 		}),
-		Tests: int(m.GetTests()), Started: timeFrom(m.GetStarted()), Ended: timeFrom(m.GetEnded()),
+		Tests: int(m.GetTests()), Started: timeFrom(m.GetStarted()), Ended: timeFrom(m.GetEnded()), Trial: trialFrom(m.GetTrial()),
 	}
+}
+
+func trialFrom(m *adminv1.Trial) *app.Trial {
+	if m == nil {
+		return nil
+	}
+	return &app.Trial{Update: m.GetUpdate(), Generation: int(m.GetGeneration()), Outcome: app.Outcome(m.GetOutcome()), Why: m.GetWhy(), Ended: timeFrom(m.GetEnded())}
 }
 
 // PlanFrom returns the plan in a message.

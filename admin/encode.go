@@ -65,6 +65,7 @@ func statusProto(s app.Status) *adminv1.Status {
 		Listen: each(s.Listen, valid), Admin: valid(s.Admin), Watch: valid(s.Watch),
 		Routes: i32(s.Routes), Workflows: i32(s.Workflows), Jobs: i32(s.Jobs),
 		Middleware: i32(s.Middleware), Tests: i32(s.Tests), Ready: s.Ready, Process: processProto(s.Process),
+		Permanent: i32(s.Permanent), Anchor: i32(s.Anchor), OnTrial: s.OnTrial, Waiting: valid(s.Waiting),
 	}
 	if s.LastUpdate != nil {
 		out.LastUpdate = updateProto(*s.LastUpdate)
@@ -133,8 +134,15 @@ func updateProto(u app.Update) *adminv1.Update {
 		Id: valid(u.ID), Trigger: valid(u.Trigger), Message: valid(u.Message), State: string(u.State),
 		Outcome: string(u.Outcome), From: i32(u.From), Generation: i32(u.Generation), Digest: valid(u.Digest),
 		Problems: each(u.Problems, problemProto), Warnings: each(u.Warnings, problemProto),
-		Phases: each(u.Phases, phaseProto), Tests: i32(u.Tests), Started: stamp(u.Started), Ended: stamp(u.Ended),
+		Phases: each(u.Phases, phaseProto), Tests: i32(u.Tests), Started: stamp(u.Started), Ended: stamp(u.Ended), Trial: trialProto(u.Trial),
 	}
+}
+
+func trialProto(t *app.Trial) *adminv1.Trial {
+	if t == nil {
+		return nil
+	}
+	return &adminv1.Trial{Update: valid(t.Update), Generation: i32(t.Generation), Outcome: string(t.Outcome), Why: valid(t.Why), Ended: stamp(t.Ended)}
 }
 
 func phaseProto(p app.Phase) *adminv1.Phase {

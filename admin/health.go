@@ -63,7 +63,10 @@ func probe(w http.ResponseWriter, status int, body string) {
 // probe is open.
 type updateState struct {
 	State      app.State   `json:"state"`
-	Generation int         `json:"generation"` // the live one
+	Generation int         `json:"generation"`        // the live one
+	Permanent  int         `json:"permanent"`         // the one that a cold start loads
+	OnTrial    bool        `json:"on_trial"`          // the live one has yet to prove itself
+	Waiting    string      `json:"waiting,omitempty"` // the guard that the update waits for
 	Drift      bool        `json:"drift"`
 	Update     *lastUpdate `json:"update,omitempty"` // running, or the last
 	Outcome    app.Outcome `json:"last_outcome,omitempty"`
@@ -85,7 +88,7 @@ type lastUpdate struct {
 // always 200: a refused update is no reason to act on the process.
 func (s *Server) serveUpdate(w http.ResponseWriter, _ *http.Request) {
 	st := s.app.Status()
-	out := updateState{State: st.State, Generation: st.Live.Number, Drift: st.Drift}
+	out := updateState{State: st.State, Generation: st.Live.Number, Permanent: st.Permanent, OnTrial: st.OnTrial, Waiting: st.Waiting, Drift: st.Drift}
 	if u := st.LastUpdate; u != nil {
 		out.Outcome = u.Outcome
 		out.Update = &lastUpdate{

@@ -1678,7 +1678,16 @@ type Status struct {
 	Tests      int32  `protobuf:"varint,24,opt,name=tests,proto3" json:"tests,omitempty"`
 	Ready      bool   `protobuf:"varint,25,opt,name=ready,proto3" json:"ready,omitempty"`
 	// Unset where the process cannot be replaced.
-	Process       *Process `protobuf:"bytes,26,opt,name=process,proto3" json:"process,omitempty"`
+	Process *Process `protobuf:"bytes,26,opt,name=process,proto3" json:"process,omitempty"`
+	// The generation that a cold start loads: the last one that has proved itself; 0
+	// for none yet.
+	Permanent int32 `protobuf:"varint,27,opt,name=permanent,proto3" json:"permanent,omitempty"`
+	// The one that was permanent before; 0 for none.
+	Anchor int32 `protobuf:"varint,28,opt,name=anchor,proto3" json:"anchor,omitempty"`
+	// Whether the live generation has yet to prove itself.
+	OnTrial bool `protobuf:"varint,29,opt,name=on_trial,json=onTrial,proto3" json:"on_trial,omitempty"`
+	// The guard that the update under way waits for; empty for none.
+	Waiting       string `protobuf:"bytes,30,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1893,6 +1902,34 @@ func (x *Status) GetProcess() *Process {
 		return x.Process
 	}
 	return nil
+}
+
+func (x *Status) GetPermanent() int32 {
+	if x != nil {
+		return x.Permanent
+	}
+	return 0
+}
+
+func (x *Status) GetAnchor() int32 {
+	if x != nil {
+		return x.Anchor
+	}
+	return 0
+}
+
+func (x *Status) GetOnTrial() bool {
+	if x != nil {
+		return x.OnTrial
+	}
+	return false
+}
+
+func (x *Status) GetWaiting() string {
+	if x != nil {
+		return x.Waiting
+	}
+	return ""
 }
 
 // Process is where a process stands in the row of those that replaced each other.
@@ -2871,7 +2908,7 @@ type Update struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unique; sorts by time.
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// "start", "watch", "api", "signal" or "rollback".
+	// "start", "watch", "api", "signal", "rollback" or "trial".
 	Trigger string `protobuf:"bytes,2,opt,name=trigger,proto3" json:"trigger,omitempty"`
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	// As in Status.
@@ -2890,7 +2927,9 @@ type Update struct {
 	Tests    int32                  `protobuf:"varint,12,opt,name=tests,proto3" json:"tests,omitempty"`
 	Started  *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=started,proto3" json:"started,omitempty"`
 	// Unset while it runs.
-	Ended         *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=ended,proto3" json:"ended,omitempty"`
+	Ended *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=ended,proto3" json:"ended,omitempty"`
+	// How the trial ended of what became live; unset while it lasts.
+	Trial         *Trial `protobuf:"bytes,15,opt,name=trial,proto3" json:"trial,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3023,6 +3062,94 @@ func (x *Update) GetEnded() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Update) GetTrial() *Trial {
+	if x != nil {
+		return x.Trial
+	}
+	return nil
+}
+
+// Trial is how the time ended in which a generation that serves has to prove
+// itself.
+type Trial struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the update that made it live.
+	Update string `protobuf:"bytes,1,opt,name=update,proto3" json:"update,omitempty"`
+	// The generation that was on trial.
+	Generation int32 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	// "permanent", "rolled_back", "superseded" or "interrupted".
+	Outcome       string                 `protobuf:"bytes,3,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Why           string                 `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	Ended         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Trial) Reset() {
+	*x = Trial{}
+	mi := &file_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trial) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trial) ProtoMessage() {}
+
+func (x *Trial) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trial.ProtoReflect.Descriptor instead.
+func (*Trial) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Trial) GetUpdate() string {
+	if x != nil {
+		return x.Update
+	}
+	return ""
+}
+
+func (x *Trial) GetGeneration() int32 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Trial) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *Trial) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+func (x *Trial) GetEnded() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
 // Phase is the time one part of an update took.
 type Phase struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3034,7 +3161,7 @@ type Phase struct {
 
 func (x *Phase) Reset() {
 	*x = Phase{}
-	mi := &file_admin_proto_msgTypes[43]
+	mi := &file_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3046,7 +3173,7 @@ func (x *Phase) String() string {
 func (*Phase) ProtoMessage() {}
 
 func (x *Phase) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[43]
+	mi := &file_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3059,7 +3186,7 @@ func (x *Phase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Phase.ProtoReflect.Descriptor instead.
 func (*Phase) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{43}
+	return file_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Phase) GetName() string {
@@ -3095,7 +3222,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_admin_proto_msgTypes[44]
+	mi := &file_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3107,7 +3234,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[44]
+	mi := &file_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3120,7 +3247,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{44}
+	return file_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Problem) GetKind() string {
@@ -3191,7 +3318,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_admin_proto_msgTypes[45]
+	mi := &file_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3330,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[45]
+	mi := &file_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3343,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{45}
+	return file_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Plan) GetBase() int32 {
@@ -3290,7 +3417,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_admin_proto_msgTypes[46]
+	mi := &file_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3302,7 +3429,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[46]
+	mi := &file_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3315,7 +3442,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{46}
+	return file_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Event) GetId() int64 {
@@ -3384,7 +3511,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_admin_proto_msgTypes[47]
+	mi := &file_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3396,7 +3523,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[47]
+	mi := &file_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3409,7 +3536,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{47}
+	return file_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Refusal) GetUpdate() *Update {
@@ -3436,7 +3563,7 @@ type UpgradeFailure struct {
 
 func (x *UpgradeFailure) Reset() {
 	*x = UpgradeFailure{}
-	mi := &file_admin_proto_msgTypes[48]
+	mi := &file_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3448,7 +3575,7 @@ func (x *UpgradeFailure) String() string {
 func (*UpgradeFailure) ProtoMessage() {}
 
 func (x *UpgradeFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[48]
+	mi := &file_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3461,7 +3588,7 @@ func (x *UpgradeFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpgradeFailure.ProtoReflect.Descriptor instead.
 func (*UpgradeFailure) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{48}
+	return file_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *UpgradeFailure) GetStep() string {
@@ -3502,7 +3629,7 @@ type Conflict struct {
 
 func (x *Conflict) Reset() {
 	*x = Conflict{}
-	mi := &file_admin_proto_msgTypes[49]
+	mi := &file_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3514,7 +3641,7 @@ func (x *Conflict) String() string {
 func (*Conflict) ProtoMessage() {}
 
 func (x *Conflict) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[49]
+	mi := &file_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3527,7 +3654,7 @@ func (x *Conflict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Conflict.ProtoReflect.Descriptor instead.
 func (*Conflict) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{49}
+	return file_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Conflict) GetLiveGeneration() int32 {
@@ -3549,7 +3676,7 @@ type Lagged struct {
 
 func (x *Lagged) Reset() {
 	*x = Lagged{}
-	mi := &file_admin_proto_msgTypes[50]
+	mi := &file_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3561,7 +3688,7 @@ func (x *Lagged) String() string {
 func (*Lagged) ProtoMessage() {}
 
 func (x *Lagged) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[50]
+	mi := &file_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3574,7 +3701,7 @@ func (x *Lagged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lagged.ProtoReflect.Descriptor instead.
 func (*Lagged) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{50}
+	return file_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Lagged) GetAfter() int64 {
@@ -3688,7 +3815,7 @@ const file_admin_proto_rawDesc = "" +
 	"generation\x18\x03 \x01(\x05R\n" +
 	"generation\"A\n" +
 	"\x10ListLogsResponse\x12-\n" +
-	"\x05lines\x18\x01 \x03(\v2\x17.theseus.admin.v1.EventR\x05lines\"\xa7\x06\n" +
+	"\x05lines\x18\x01 \x03(\v2\x17.theseus.admin.v1.EventR\x05lines\"\x92\a\n" +
 	"\x06Status\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\tR\x03app\x12\x10\n" +
 	"\x03dir\x18\x02 \x01(\tR\x03dir\x12\x18\n" +
@@ -3719,7 +3846,11 @@ const file_admin_proto_rawDesc = "" +
 	"middleware\x12\x14\n" +
 	"\x05tests\x18\x18 \x01(\x05R\x05tests\x12\x14\n" +
 	"\x05ready\x18\x19 \x01(\bR\x05ready\x123\n" +
-	"\aprocess\x18\x1a \x01(\v2\x19.theseus.admin.v1.ProcessR\aprocess\"y\n" +
+	"\aprocess\x18\x1a \x01(\v2\x19.theseus.admin.v1.ProcessR\aprocess\x12\x1c\n" +
+	"\tpermanent\x18\x1b \x01(\x05R\tpermanent\x12\x16\n" +
+	"\x06anchor\x18\x1c \x01(\x05R\x06anchor\x12\x19\n" +
+	"\bon_trial\x18\x1d \x01(\bR\aonTrial\x12\x18\n" +
+	"\awaiting\x18\x1e \x01(\tR\awaiting\"y\n" +
 	"\aProcess\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x05R\n" +
@@ -3816,7 +3947,7 @@ const file_admin_proto_rawDesc = "" +
 	"\battempts\x18\x04 \x01(\x05R\battempts\x124\n" +
 	"\astarted\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x125\n" +
 	"\bduration\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x14\n" +
-	"\x05error\x18\a \x01(\tR\x05error\"\xe5\x03\n" +
+	"\x05error\x18\a \x01(\tR\x05error\"\x94\x04\n" +
 	"\x06Update\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\atrigger\x18\x02 \x01(\tR\atrigger\x12\x18\n" +
@@ -3834,7 +3965,16 @@ const file_admin_proto_rawDesc = "" +
 	"\x06phases\x18\v \x03(\v2\x17.theseus.admin.v1.PhaseR\x06phases\x12\x14\n" +
 	"\x05tests\x18\f \x01(\x05R\x05tests\x124\n" +
 	"\astarted\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x120\n" +
-	"\x05ended\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\"R\n" +
+	"\x05ended\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12-\n" +
+	"\x05trial\x18\x0f \x01(\v2\x17.theseus.admin.v1.TrialR\x05trial\"\x9d\x01\n" +
+	"\x05Trial\x12\x16\n" +
+	"\x06update\x18\x01 \x01(\tR\x06update\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x05R\n" +
+	"generation\x12\x18\n" +
+	"\aoutcome\x18\x03 \x01(\tR\aoutcome\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\x120\n" +
+	"\x05ended\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\"R\n" +
 	"\x05Phase\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x125\n" +
 	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\"\xa1\x01\n" +
@@ -3910,7 +4050,7 @@ func file_admin_proto_rawDescGZIP() []byte {
 	return file_admin_proto_rawDescData
 }
 
-var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_admin_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),        // 0: theseus.admin.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),       // 1: theseus.admin.v1.GetStatusResponse
@@ -3955,17 +4095,18 @@ var file_admin_proto_goTypes = []any{
 	(*Run)(nil),                     // 40: theseus.admin.v1.Run
 	(*RunStep)(nil),                 // 41: theseus.admin.v1.RunStep
 	(*Update)(nil),                  // 42: theseus.admin.v1.Update
-	(*Phase)(nil),                   // 43: theseus.admin.v1.Phase
-	(*Problem)(nil),                 // 44: theseus.admin.v1.Problem
-	(*Plan)(nil),                    // 45: theseus.admin.v1.Plan
-	(*Event)(nil),                   // 46: theseus.admin.v1.Event
-	(*Refusal)(nil),                 // 47: theseus.admin.v1.Refusal
-	(*UpgradeFailure)(nil),          // 48: theseus.admin.v1.UpgradeFailure
-	(*Conflict)(nil),                // 49: theseus.admin.v1.Conflict
-	(*Lagged)(nil),                  // 50: theseus.admin.v1.Lagged
-	(*durationpb.Duration)(nil),     // 51: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 52: google.protobuf.Timestamp
-	(*structpb.Value)(nil),          // 53: google.protobuf.Value
+	(*Trial)(nil),                   // 43: theseus.admin.v1.Trial
+	(*Phase)(nil),                   // 44: theseus.admin.v1.Phase
+	(*Problem)(nil),                 // 45: theseus.admin.v1.Problem
+	(*Plan)(nil),                    // 46: theseus.admin.v1.Plan
+	(*Event)(nil),                   // 47: theseus.admin.v1.Event
+	(*Refusal)(nil),                 // 48: theseus.admin.v1.Refusal
+	(*UpgradeFailure)(nil),          // 49: theseus.admin.v1.UpgradeFailure
+	(*Conflict)(nil),                // 50: theseus.admin.v1.Conflict
+	(*Lagged)(nil),                  // 51: theseus.admin.v1.Lagged
+	(*durationpb.Duration)(nil),     // 52: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 53: google.protobuf.Timestamp
+	(*structpb.Value)(nil),          // 54: google.protobuf.Value
 }
 var file_admin_proto_depIdxs = []int32{
 	31, // 0: theseus.admin.v1.GetStatusResponse.status:type_name -> theseus.admin.v1.Status
@@ -3979,83 +4120,85 @@ var file_admin_proto_depIdxs = []int32{
 	40, // 8: theseus.admin.v1.ListRunsResponse.runs:type_name -> theseus.admin.v1.Run
 	40, // 9: theseus.admin.v1.GetRunResponse.run:type_name -> theseus.admin.v1.Run
 	42, // 10: theseus.admin.v1.ListUpdatesResponse.updates:type_name -> theseus.admin.v1.Update
-	45, // 11: theseus.admin.v1.PlanResponse.plan:type_name -> theseus.admin.v1.Plan
+	46, // 11: theseus.admin.v1.PlanResponse.plan:type_name -> theseus.admin.v1.Plan
 	42, // 12: theseus.admin.v1.ReloadResponse.update:type_name -> theseus.admin.v1.Update
 	42, // 13: theseus.admin.v1.RollbackResponse.update:type_name -> theseus.admin.v1.Update
 	26, // 14: theseus.admin.v1.UpgradeResponse.upgrade:type_name -> theseus.admin.v1.Upgrade
-	43, // 15: theseus.admin.v1.Upgrade.steps:type_name -> theseus.admin.v1.Phase
-	51, // 16: theseus.admin.v1.Upgrade.serving:type_name -> google.protobuf.Duration
-	51, // 17: theseus.admin.v1.Upgrade.took:type_name -> google.protobuf.Duration
-	46, // 18: theseus.admin.v1.WatchEventsResponse.event:type_name -> theseus.admin.v1.Event
-	46, // 19: theseus.admin.v1.ListLogsResponse.lines:type_name -> theseus.admin.v1.Event
-	52, // 20: theseus.admin.v1.Status.started:type_name -> google.protobuf.Timestamp
+	44, // 15: theseus.admin.v1.Upgrade.steps:type_name -> theseus.admin.v1.Phase
+	52, // 16: theseus.admin.v1.Upgrade.serving:type_name -> google.protobuf.Duration
+	52, // 17: theseus.admin.v1.Upgrade.took:type_name -> google.protobuf.Duration
+	47, // 18: theseus.admin.v1.WatchEventsResponse.event:type_name -> theseus.admin.v1.Event
+	47, // 19: theseus.admin.v1.ListLogsResponse.lines:type_name -> theseus.admin.v1.Event
+	53, // 20: theseus.admin.v1.Status.started:type_name -> google.protobuf.Timestamp
 	35, // 21: theseus.admin.v1.Status.live:type_name -> theseus.admin.v1.Generation
 	34, // 22: theseus.admin.v1.Status.staged:type_name -> theseus.admin.v1.Staged
 	42, // 23: theseus.admin.v1.Status.last_update:type_name -> theseus.admin.v1.Update
 	35, // 24: theseus.admin.v1.Status.draining:type_name -> theseus.admin.v1.Generation
 	32, // 25: theseus.admin.v1.Status.process:type_name -> theseus.admin.v1.Process
 	33, // 26: theseus.admin.v1.Process.draining:type_name -> theseus.admin.v1.OldProcess
-	52, // 27: theseus.admin.v1.OldProcess.since:type_name -> google.protobuf.Timestamp
-	44, // 28: theseus.admin.v1.Staged.problems:type_name -> theseus.admin.v1.Problem
-	52, // 29: theseus.admin.v1.Staged.seen:type_name -> google.protobuf.Timestamp
-	52, // 30: theseus.admin.v1.Generation.created:type_name -> google.protobuf.Timestamp
-	51, // 31: theseus.admin.v1.Generation.drained_in:type_name -> google.protobuf.Duration
-	51, // 32: theseus.admin.v1.Generation.freed_in:type_name -> google.protobuf.Duration
-	52, // 33: theseus.admin.v1.Job.next:type_name -> google.protobuf.Timestamp
-	52, // 34: theseus.admin.v1.Job.last:type_name -> google.protobuf.Timestamp
-	52, // 35: theseus.admin.v1.Run.scheduled:type_name -> google.protobuf.Timestamp
-	52, // 36: theseus.admin.v1.Run.started:type_name -> google.protobuf.Timestamp
-	51, // 37: theseus.admin.v1.Run.duration:type_name -> google.protobuf.Duration
+	53, // 27: theseus.admin.v1.OldProcess.since:type_name -> google.protobuf.Timestamp
+	45, // 28: theseus.admin.v1.Staged.problems:type_name -> theseus.admin.v1.Problem
+	53, // 29: theseus.admin.v1.Staged.seen:type_name -> google.protobuf.Timestamp
+	53, // 30: theseus.admin.v1.Generation.created:type_name -> google.protobuf.Timestamp
+	52, // 31: theseus.admin.v1.Generation.drained_in:type_name -> google.protobuf.Duration
+	52, // 32: theseus.admin.v1.Generation.freed_in:type_name -> google.protobuf.Duration
+	53, // 33: theseus.admin.v1.Job.next:type_name -> google.protobuf.Timestamp
+	53, // 34: theseus.admin.v1.Job.last:type_name -> google.protobuf.Timestamp
+	53, // 35: theseus.admin.v1.Run.scheduled:type_name -> google.protobuf.Timestamp
+	53, // 36: theseus.admin.v1.Run.started:type_name -> google.protobuf.Timestamp
+	52, // 37: theseus.admin.v1.Run.duration:type_name -> google.protobuf.Duration
 	41, // 38: theseus.admin.v1.Run.steps:type_name -> theseus.admin.v1.RunStep
-	52, // 39: theseus.admin.v1.RunStep.started:type_name -> google.protobuf.Timestamp
-	51, // 40: theseus.admin.v1.RunStep.duration:type_name -> google.protobuf.Duration
-	44, // 41: theseus.admin.v1.Update.problems:type_name -> theseus.admin.v1.Problem
-	44, // 42: theseus.admin.v1.Update.warnings:type_name -> theseus.admin.v1.Problem
-	43, // 43: theseus.admin.v1.Update.phases:type_name -> theseus.admin.v1.Phase
-	52, // 44: theseus.admin.v1.Update.started:type_name -> google.protobuf.Timestamp
-	52, // 45: theseus.admin.v1.Update.ended:type_name -> google.protobuf.Timestamp
-	51, // 46: theseus.admin.v1.Phase.duration:type_name -> google.protobuf.Duration
-	37, // 47: theseus.admin.v1.Plan.changes:type_name -> theseus.admin.v1.FileChange
-	44, // 48: theseus.admin.v1.Plan.problems:type_name -> theseus.admin.v1.Problem
-	44, // 49: theseus.admin.v1.Plan.warnings:type_name -> theseus.admin.v1.Problem
-	52, // 50: theseus.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	53, // 51: theseus.admin.v1.Event.data:type_name -> google.protobuf.Value
-	42, // 52: theseus.admin.v1.Refusal.update:type_name -> theseus.admin.v1.Update
-	0,  // 53: theseus.admin.v1.AdminService.GetStatus:input_type -> theseus.admin.v1.GetStatusRequest
-	2,  // 54: theseus.admin.v1.AdminService.ListGenerations:input_type -> theseus.admin.v1.ListGenerationsRequest
-	4,  // 55: theseus.admin.v1.AdminService.GetGeneration:input_type -> theseus.admin.v1.GetGenerationRequest
-	6,  // 56: theseus.admin.v1.AdminService.DiffGenerations:input_type -> theseus.admin.v1.DiffGenerationsRequest
-	8,  // 57: theseus.admin.v1.AdminService.ListUnits:input_type -> theseus.admin.v1.ListUnitsRequest
-	10, // 58: theseus.admin.v1.AdminService.ListJobs:input_type -> theseus.admin.v1.ListJobsRequest
-	12, // 59: theseus.admin.v1.AdminService.ListRuns:input_type -> theseus.admin.v1.ListRunsRequest
-	14, // 60: theseus.admin.v1.AdminService.GetRun:input_type -> theseus.admin.v1.GetRunRequest
-	16, // 61: theseus.admin.v1.AdminService.ListUpdates:input_type -> theseus.admin.v1.ListUpdatesRequest
-	18, // 62: theseus.admin.v1.AdminService.Plan:input_type -> theseus.admin.v1.PlanRequest
-	20, // 63: theseus.admin.v1.AdminService.Reload:input_type -> theseus.admin.v1.ReloadRequest
-	22, // 64: theseus.admin.v1.AdminService.Rollback:input_type -> theseus.admin.v1.RollbackRequest
-	24, // 65: theseus.admin.v1.AdminService.Upgrade:input_type -> theseus.admin.v1.UpgradeRequest
-	27, // 66: theseus.admin.v1.AdminService.WatchEvents:input_type -> theseus.admin.v1.WatchEventsRequest
-	29, // 67: theseus.admin.v1.AdminService.ListLogs:input_type -> theseus.admin.v1.ListLogsRequest
-	1,  // 68: theseus.admin.v1.AdminService.GetStatus:output_type -> theseus.admin.v1.GetStatusResponse
-	3,  // 69: theseus.admin.v1.AdminService.ListGenerations:output_type -> theseus.admin.v1.ListGenerationsResponse
-	5,  // 70: theseus.admin.v1.AdminService.GetGeneration:output_type -> theseus.admin.v1.GetGenerationResponse
-	7,  // 71: theseus.admin.v1.AdminService.DiffGenerations:output_type -> theseus.admin.v1.DiffGenerationsResponse
-	9,  // 72: theseus.admin.v1.AdminService.ListUnits:output_type -> theseus.admin.v1.ListUnitsResponse
-	11, // 73: theseus.admin.v1.AdminService.ListJobs:output_type -> theseus.admin.v1.ListJobsResponse
-	13, // 74: theseus.admin.v1.AdminService.ListRuns:output_type -> theseus.admin.v1.ListRunsResponse
-	15, // 75: theseus.admin.v1.AdminService.GetRun:output_type -> theseus.admin.v1.GetRunResponse
-	17, // 76: theseus.admin.v1.AdminService.ListUpdates:output_type -> theseus.admin.v1.ListUpdatesResponse
-	19, // 77: theseus.admin.v1.AdminService.Plan:output_type -> theseus.admin.v1.PlanResponse
-	21, // 78: theseus.admin.v1.AdminService.Reload:output_type -> theseus.admin.v1.ReloadResponse
-	23, // 79: theseus.admin.v1.AdminService.Rollback:output_type -> theseus.admin.v1.RollbackResponse
-	25, // 80: theseus.admin.v1.AdminService.Upgrade:output_type -> theseus.admin.v1.UpgradeResponse
-	28, // 81: theseus.admin.v1.AdminService.WatchEvents:output_type -> theseus.admin.v1.WatchEventsResponse
-	30, // 82: theseus.admin.v1.AdminService.ListLogs:output_type -> theseus.admin.v1.ListLogsResponse
-	68, // [68:83] is the sub-list for method output_type
-	53, // [53:68] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	53, // 39: theseus.admin.v1.RunStep.started:type_name -> google.protobuf.Timestamp
+	52, // 40: theseus.admin.v1.RunStep.duration:type_name -> google.protobuf.Duration
+	45, // 41: theseus.admin.v1.Update.problems:type_name -> theseus.admin.v1.Problem
+	45, // 42: theseus.admin.v1.Update.warnings:type_name -> theseus.admin.v1.Problem
+	44, // 43: theseus.admin.v1.Update.phases:type_name -> theseus.admin.v1.Phase
+	53, // 44: theseus.admin.v1.Update.started:type_name -> google.protobuf.Timestamp
+	53, // 45: theseus.admin.v1.Update.ended:type_name -> google.protobuf.Timestamp
+	43, // 46: theseus.admin.v1.Update.trial:type_name -> theseus.admin.v1.Trial
+	53, // 47: theseus.admin.v1.Trial.ended:type_name -> google.protobuf.Timestamp
+	52, // 48: theseus.admin.v1.Phase.duration:type_name -> google.protobuf.Duration
+	37, // 49: theseus.admin.v1.Plan.changes:type_name -> theseus.admin.v1.FileChange
+	45, // 50: theseus.admin.v1.Plan.problems:type_name -> theseus.admin.v1.Problem
+	45, // 51: theseus.admin.v1.Plan.warnings:type_name -> theseus.admin.v1.Problem
+	53, // 52: theseus.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	54, // 53: theseus.admin.v1.Event.data:type_name -> google.protobuf.Value
+	42, // 54: theseus.admin.v1.Refusal.update:type_name -> theseus.admin.v1.Update
+	0,  // 55: theseus.admin.v1.AdminService.GetStatus:input_type -> theseus.admin.v1.GetStatusRequest
+	2,  // 56: theseus.admin.v1.AdminService.ListGenerations:input_type -> theseus.admin.v1.ListGenerationsRequest
+	4,  // 57: theseus.admin.v1.AdminService.GetGeneration:input_type -> theseus.admin.v1.GetGenerationRequest
+	6,  // 58: theseus.admin.v1.AdminService.DiffGenerations:input_type -> theseus.admin.v1.DiffGenerationsRequest
+	8,  // 59: theseus.admin.v1.AdminService.ListUnits:input_type -> theseus.admin.v1.ListUnitsRequest
+	10, // 60: theseus.admin.v1.AdminService.ListJobs:input_type -> theseus.admin.v1.ListJobsRequest
+	12, // 61: theseus.admin.v1.AdminService.ListRuns:input_type -> theseus.admin.v1.ListRunsRequest
+	14, // 62: theseus.admin.v1.AdminService.GetRun:input_type -> theseus.admin.v1.GetRunRequest
+	16, // 63: theseus.admin.v1.AdminService.ListUpdates:input_type -> theseus.admin.v1.ListUpdatesRequest
+	18, // 64: theseus.admin.v1.AdminService.Plan:input_type -> theseus.admin.v1.PlanRequest
+	20, // 65: theseus.admin.v1.AdminService.Reload:input_type -> theseus.admin.v1.ReloadRequest
+	22, // 66: theseus.admin.v1.AdminService.Rollback:input_type -> theseus.admin.v1.RollbackRequest
+	24, // 67: theseus.admin.v1.AdminService.Upgrade:input_type -> theseus.admin.v1.UpgradeRequest
+	27, // 68: theseus.admin.v1.AdminService.WatchEvents:input_type -> theseus.admin.v1.WatchEventsRequest
+	29, // 69: theseus.admin.v1.AdminService.ListLogs:input_type -> theseus.admin.v1.ListLogsRequest
+	1,  // 70: theseus.admin.v1.AdminService.GetStatus:output_type -> theseus.admin.v1.GetStatusResponse
+	3,  // 71: theseus.admin.v1.AdminService.ListGenerations:output_type -> theseus.admin.v1.ListGenerationsResponse
+	5,  // 72: theseus.admin.v1.AdminService.GetGeneration:output_type -> theseus.admin.v1.GetGenerationResponse
+	7,  // 73: theseus.admin.v1.AdminService.DiffGenerations:output_type -> theseus.admin.v1.DiffGenerationsResponse
+	9,  // 74: theseus.admin.v1.AdminService.ListUnits:output_type -> theseus.admin.v1.ListUnitsResponse
+	11, // 75: theseus.admin.v1.AdminService.ListJobs:output_type -> theseus.admin.v1.ListJobsResponse
+	13, // 76: theseus.admin.v1.AdminService.ListRuns:output_type -> theseus.admin.v1.ListRunsResponse
+	15, // 77: theseus.admin.v1.AdminService.GetRun:output_type -> theseus.admin.v1.GetRunResponse
+	17, // 78: theseus.admin.v1.AdminService.ListUpdates:output_type -> theseus.admin.v1.ListUpdatesResponse
+	19, // 79: theseus.admin.v1.AdminService.Plan:output_type -> theseus.admin.v1.PlanResponse
+	21, // 80: theseus.admin.v1.AdminService.Reload:output_type -> theseus.admin.v1.ReloadResponse
+	23, // 81: theseus.admin.v1.AdminService.Rollback:output_type -> theseus.admin.v1.RollbackResponse
+	25, // 82: theseus.admin.v1.AdminService.Upgrade:output_type -> theseus.admin.v1.UpgradeResponse
+	28, // 83: theseus.admin.v1.AdminService.WatchEvents:output_type -> theseus.admin.v1.WatchEventsResponse
+	30, // 84: theseus.admin.v1.AdminService.ListLogs:output_type -> theseus.admin.v1.ListLogsResponse
+	70, // [70:85] is the sub-list for method output_type
+	55, // [55:70] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_admin_proto_init() }
@@ -4070,7 +4213,7 @@ func file_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_admin_proto_rawDesc), len(file_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   51,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
