@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/theseus-run/theseus/internal/store"
@@ -167,12 +168,17 @@ func (a *App) recover() error {
 	found := a.store.Recovered()
 	for _, r := range found.Reports {
 		if !a.inHistory(r) {
+			a.restore(r)
 			a.report(r)
 		}
 	}
 	m := a.store.Machine()
 	if m.State() == string(update.Idle) {
 		return nil // nothing to end: a start writes nothing
+	}
+	if c := m.Change; c != nil && c.Kind != update.KindRevert {
+		a.remember(Update{ID: c.ID, Trigger: c.Trigger, Message: c.Message, Outcome: OutcomeInterrupted, From: c.From.Number,
+			Digest: c.Source, Started: c.Began, Ended: time.Now()})
 	}
 	return a.runner.Restart(found.Clean)
 }
@@ -187,6 +193,39 @@ func (a *App) inHistory(r update.Report) bool {
 		}
 	}
 	return false
+}
+
+// restore puts back the line of an update that was lost, from its report and the
+// record of the generation.
+func (a *App) restore(r update.Report) {
+	u := Update{ID: r.Change, Outcome: Outcome(r.Outcome), Generation: r.Version.Number, Digest: r.Version.Digest, Started: r.At, Ended: r.At}
+	if rec, err := a.store.Record(r.Version.Number); err == nil && rec.Update == r.Change {
+		u.Trigger, u.Message, u.Started, u.Tests = rec.Trigger, rec.Message, rec.Created, rec.Tests
+	}
+	switch r.Outcome {
+	case update.Refused:
+		u.Generation, u.Problems = 0, []Problem{{Kind: "update", Message: r.Why}}
+	case update.Live:
+	default:
+		u.Outcome = OutcomeLive
+	}
+	a.remember(u)
+}
+
+// remember adds an update to the history unless it is there.
+func (a *App) remember(u Update) {
+	a.mu.Lock()
+	known := slices.ContainsFunc(a.updates, func(o Update) bool { return o.ID == u.ID })
+	if !known {
+		a.updates = append(a.updates, u)
+	}
+	a.mu.Unlock()
+	if known {
+		return
+	}
+	if err := a.store.Append("updates", u); err != nil {
+		a.log.Warn("update log not written", "update", u.ID, "error", err)
+	}
 }
 
 // held returns the source that is not applied by itself, and why; empty for none.

@@ -120,6 +120,10 @@ func (s *Store) startLog(l *logFile, name string) error {
 	return nil
 }
 
+// Settled returns once all that was appended to the logs would survive a loss of
+// power.
+func (s *Store) Settled() error { return s.settle() }
+
 // settle syncs what was appended to the logs: the journal, which has it too, is
 // begun anew.
 func (s *Store) settle() error {
