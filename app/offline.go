@@ -41,6 +41,9 @@ func Apply(ctx context.Context, path string, opt Options, c Change) (Update, err
 	if u, err := up.do(ctx, update.KindApp, true, true, t.Digest(), st); err != nil {
 		return u, err
 	}
+	if up.unkept != nil {
+		return up.refuse([]Problem{{Kind: "store", Message: up.unkept.Error()}})
+	}
 	up.u.Generation = st.gen.number
 	return up.end(OutcomeLive), a.store.Settled()
 }

@@ -93,6 +93,12 @@ func (up *updater) do(ctx context.Context, kind update.Kind, force, proven bool,
 	if err == nil {
 		return Update{}, nil
 	}
+	if unkept, ok := errors.AsType[*update.KeepError](err); ok && a.live.Load() == s.gen {
+		up.unkept = unkept
+		up.u.Warnings = append(up.u.Warnings, Problem{Kind: "store", Message: "it serves, and that could not be noted on disk: " + unkept.Err.Error(),
+			Hint: "a restart would begin with the generation before; make room in " + a.opt.StateDir + " and apply again"})
+		return Update{}, nil
+	}
 	if held, ok := errors.AsType[*update.HeldError](err); ok {
 		return up.refuse([]Problem{{Kind: "held", Message: held.Held.Why, Hint: "change the files, or apply them all the same: `theseus reload`"}})
 	}

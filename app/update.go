@@ -17,9 +17,10 @@ import (
 // updater carries one update from its trigger to its outcome. Who holds
 // App.updating owns it.
 type updater struct {
-	app   *App
-	u     Update
-	phase time.Time
+	app    *App
+	u      Update
+	phase  time.Time
+	unkept *update.KeepError // it serves, and the disk does not know
 }
 
 // begin opens the record of an update.

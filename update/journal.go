@@ -25,11 +25,13 @@ import (
 // digits. SEQ is a decimal number from 1 that rises by one with each line. JSON is a
 // Record in UTF-8 without a line break. A line has at most [MaxRecord] bytes.
 //
-// What follows the last line break is a write that a crash has torn, and is cut off.
-// A line that does not check, with good ones behind it, is damage: see
-// [Journal.Damaged].
+// Each record names the last one before it that was synced. A line that does not
+// check is damage if one at or behind it was synced: see [Journal.Damaged]. Else it
+// is a write that a crash has torn, and the journal ends before it, whatever else of
+// what was not synced the disk has kept.
 type Record struct {
 	At      time.Time `json:"at"`
+	Synced  uint64    `json:"synced"` // the number of the last record that was synced; 0 for none
 	Machine *Machine  `json:"machine"`
 	Reports []Report  `json:"reports,omitempty"` // that belong into the history with it
 	Files   []File    `json:"files,omitempty"`   // that must exist once it is committed
@@ -98,48 +100,60 @@ type Damage struct {
 // that it refuses. Whoever goes on with a journal cuts it to Size first, and one
 // with damage is best set aside.
 func ReadJournal(data []byte) Journal {
+	lines, synced := split(data)
 	var j Journal
-	for int(j.Size) < len(data) {
-		end := bytes.IndexByte(data[j.Size:], '\n')
-		if end < 0 {
+	at := int64(0)
+	var stale []Damage // repeated lines: damage if the journal goes on behind them, else left by the disk
+	for _, l := range lines {
+		switch {
+		case l.err == nil && j.Seq != 0 && l.seq <= j.Seq:
+			stale = append(stale, Damage{at, l.size, fmt.Sprintf("number %d after %d", l.seq, j.Seq)})
+			at += l.size
+			continue
+		case l.err == nil && (j.Seq == 0 || l.seq == j.Seq+1):
+		case j.Seq >= synced: // nothing from here on was promised to anybody
 			j.Torn = int64(len(data)) - j.Size
-			break
+			return j
+		case l.err != nil:
+			j.Damaged = append(j.Damaged, Damage{at, l.size, l.err.Error()})
+		case len(j.Damaged) == 0:
+			j.Damaged = append(j.Damaged, Damage{at, 0, fmt.Sprintf("%d records are missing before number %d", l.seq-j.Seq-1, l.seq)})
 		}
-		line := data[j.Size : j.Size+int64(end)]
-		j.add(line)
-		j.Size += int64(end) + 1
+		if l.err == nil {
+			j.Seq = l.seq
+			j.Records = append(j.Records, l.record)
+		}
+		j.Damaged = append(j.Damaged, stale...)
+		stale = nil
+		at += l.size
+		j.Size = at
 	}
-	j.tail()
+	j.Torn = int64(len(data)) - j.Size
 	return j
 }
 
-// add decodes a line, which begins at j.Size.
-func (j *Journal) add(line []byte) {
-	seq, r, err := parseLine(line)
-	if err == nil && seq <= j.Seq {
-		err = fmt.Errorf("number %d after %d", seq, j.Seq)
-	}
-	if err != nil {
-		j.Damaged = append(j.Damaged, Damage{Offset: j.Size, Length: int64(len(line)) + 1, Why: err.Error()})
-		return
-	}
-	if j.Seq != 0 && seq != j.Seq+1 && len(j.Damaged) == 0 {
-		j.Damaged = append(j.Damaged, Damage{Offset: j.Size, Why: fmt.Sprintf("%d records are missing before number %d", seq-j.Seq-1, seq)})
-	}
-	j.Seq = seq
-	j.Records = append(j.Records, r)
+// A line is one of a journal, good or not.
+type line struct {
+	size   int64 // with the line break
+	seq    uint64
+	record Record
+	err    error
 }
 
-// tail takes damage that reaches to the end for a torn write: several blocks may
-// have been lost at once, and some of their bytes be line breaks.
-func (j *Journal) tail() {
-	for n := len(j.Damaged) - 1; n >= 0; n-- {
-		d := j.Damaged[n]
-		if d.Length == 0 || d.Offset+d.Length != j.Size {
-			return
+// split decodes the lines that have an end, and returns the number of the last
+// record that is known to have been synced.
+func split(data []byte) (lines []line, synced uint64) {
+	for {
+		text, rest, ended := bytes.Cut(data, []byte("\n"))
+		if !ended {
+			return lines, synced
 		}
-		j.Size, j.Torn = d.Offset, j.Torn+d.Length
-		j.Damaged = j.Damaged[:n]
+		l := line{size: int64(len(text)) + 1}
+		if l.seq, l.record, l.err = parseLine(text); l.err == nil {
+			synced = max(synced, l.record.Synced)
+		}
+		lines = append(lines, l)
+		data = rest
 	}
 }
 

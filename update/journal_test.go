@@ -13,6 +13,7 @@ import (
 func sampleRecord(n int) Record {
 	return Record{
 		At:      time.Unix(int64(n), 0).UTC(),
+		Synced:  uint64(n - 1),
 		Machine: &Machine{Phase: Swapping, Change: &Change{ID: "u1", Slot: "app", To: Version{Number: n, Digest: "00ff"}}, Slots: map[string]*Slot{"app": {Live: Version{Number: n - 1}}}},
 		Reports: []Report{{Change: "u0", Outcome: Permanent, At: time.Unix(1, 0).UTC()}},
 		Files:   []File{{Name: "objects/00/ff", Data: []byte("line\nbreak\x00"), Perm: 0o444}},
@@ -118,7 +119,7 @@ func TestJournalTooLarge(t *testing.T) {
 func TestJournalIsText(t *testing.T) {
 	t.Parallel()
 	lines := strings.Split(strings.TrimSpace(string(sampleJournal(t, 2))), "\n")
-	if len(lines) != 2 || !strings.Contains(lines[0], ` 1 {"at":"1970-01-01T00:00:01Z","machine":{"phase":"swapping"`) {
+	if len(lines) != 2 || !strings.Contains(lines[0], ` 1 {"at":"1970-01-01T00:00:01Z","synced":0,"machine":{"phase":"swapping"`) {
 		t.Errorf("%q", lines)
 	}
 }

@@ -49,7 +49,7 @@ type Ledger struct {
 	seq      uint64
 	file     disk.File // of the journal, open at its end; nil before the first record
 	size     int64
-	synced   bool            // all of it
+	durable  uint64          // the number of the last record that was synced
 	doubtful bool            // a write failed: it must be begun anew
 	pending  map[string]File // files that the journal brings along, and that are not synced
 	pointers map[string]string
@@ -110,28 +110,37 @@ func (l *Ledger) open() (rec Recovered, err error) {
 		removed = append(removed, r.Removed...)
 		l.m = r.Machine
 	}
-	l.seq, l.size, l.synced = j.Seq, j.Size, true
+	l.seq, l.size = j.Seq, j.Size
 	for _, d := range j.Damaged {
 		rec.Problems = append(rec.Problems, fmt.Errorf("journal: damaged at byte %d: %s", d.Offset, d.Why))
 	}
-	if err := l.redo(); err != nil {
+	if err := l.goOn(data, j); err != nil {
 		return rec, err
 	}
 	l.remove(removed)
 	l.point()
+	return rec, nil
+}
+
+// goOn makes what was read durable, for it may come from the memory of a system
+// whose process was killed, and the files that it brings along.
+func (l *Ledger) goOn(data []byte, j Journal) (err error) {
+	if err := l.redo(); err != nil {
+		return err
+	}
 	if len(j.Damaged) > 0 || len(j.Records) == 0 {
-		return rec, l.replace(data)
+		return l.replace(data)
 	}
 	if l.file, err = l.opt.FS.OpenFile(l.opt.Name, os.O_RDWR|os.O_APPEND, 0); err != nil {
-		return rec, err
+		return err
 	}
 	if j.Torn > 0 {
 		if err := l.file.Truncate(l.size); err != nil {
-			return rec, err
+			return err
 		}
-		return rec, l.file.Sync()
 	}
-	return rec, nil
+	l.durable = l.seq
+	return l.file.Sync()
 }
 
 // note adds what a record brings along to what is to be kept, and takes away what it
@@ -264,18 +273,23 @@ func (l *Ledger) add(r Record, sync bool) error {
 	if l.file == nil || l.doubtful || l.size > l.opt.Limit {
 		return l.checkpoint(r)
 	}
+	r.Synced = l.durable
 	line, err := AppendRecord(nil, l.seq+1, r)
 	if errors.Is(err, ErrRecordTooLarge) { // what it brings along is synced instead
 		return l.checkpoint(r)
 	}
-	if err == nil {
-		err = l.write(line, sync)
-		l.doubtful = err != nil
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		l.seq++
+	if err := l.write(line, sync); err != nil {
+		l.doubtful = true // of what was written nobody knows what is there
+		return l.checkpoint(r)
 	}
-	return err
+	l.seq++
+	if sync {
+		l.durable = l.seq
+	}
+	return nil
 }
 
 func (l *Ledger) write(line []byte, sync bool) error {
@@ -283,15 +297,10 @@ func (l *Ledger) write(line []byte, sync bool) error {
 		return err
 	}
 	l.size += int64(len(line))
-	l.synced = false
 	if !sync {
 		return nil
 	}
-	if err := l.file.Sync(); err != nil {
-		return err
-	}
-	l.synced = true
-	return nil
+	return l.file.Sync()
 }
 
 // point writes the pointers that have changed. They tell people and tools what the
@@ -333,7 +342,7 @@ func (l *Ledger) checkpoint(r Record) error {
 			return err
 		}
 	}
-	r.Files = nil
+	r.Files, r.Synced = nil, l.durable
 	line, err := AppendRecord(nil, l.seq+1, r)
 	if err != nil {
 		return err
@@ -347,8 +356,9 @@ func (l *Ledger) checkpoint(r Record) error {
 		l.file = nil
 	}
 	l.seq++
+	l.durable = l.seq
 	clear(l.pending)
-	l.size, l.synced, l.doubtful = int64(len(line)), true, false
+	l.size, l.doubtful = int64(len(line)), false
 	l.file, err = l.opt.FS.OpenFile(l.opt.Name, os.O_RDWR|os.O_APPEND, 0)
 	return err
 }

@@ -131,8 +131,10 @@ func (r *Runner) Machine() *Machine { return r.opt.Keeper.Machine() }
 // Do carries a change through, and returns when it is visible, or refused. The
 // change must have its ID, Kind, Slot and Trigger; Began is set when it is zero.
 //
-// The error is [ErrBusy] or a [*HeldError] when it was not begun, else a
-// [*ChangeError]. Ctx ending before the swap ends the change.
+// The error is [ErrBusy] or a [*HeldError] when it was not begun, a [*KeepError]
+// when it is visible and the disk does not know, so that a restart would begin with
+// what was permanent before, else a [*ChangeError]. Ctx ending before the swap ends
+// the change.
 func (r *Runner) Do(ctx context.Context, c Change, s Subject) error {
 	if c.Began.IsZero() {
 		c.Began = time.Now()
@@ -145,7 +147,7 @@ func (r *Runner) Do(ctx context.Context, c Change, s Subject) error {
 		run.fail(ctx, err)
 		return &ChangeError{Step: run.at, Err: err}
 	}
-	return nil
+	return run.kept
 }
 
 // A ChangeError says at which step a change failed. What was live is.
@@ -190,7 +192,8 @@ type running struct {
 	s       Subject
 	at      string
 	files   []File
-	swapped bool // Swap was called
+	swapped bool  // Swap was called
+	kept    error // why the journal does not know that it was swapped
 }
 
 // all takes the change through its phases.
@@ -243,7 +246,7 @@ func (run *running) swap(ctx context.Context) error {
 	if err != nil && !isKeep(err) {
 		return err
 	}
-	// It serves: what could not be written now is written with the next event.
+	run.kept = err // it serves
 	run.r.observe(run.c.Slot, effects)
 	return nil
 }

@@ -58,6 +58,10 @@ type Options struct {
 	// but not a loss of power. For tests and throw-away apps.
 	NoSync bool
 
+	// JournalLimit is the size in bytes at which the journal is begun anew. Zero
+	// means 1 MiB.
+	JournalLimit int64
+
 	// FS is the folder itself, in place of the one that Open was given, which then
 	// only stands in messages. Nil means the real one.
 	FS disk.FS
@@ -78,6 +82,7 @@ type Store struct {
 	bad     map[string]bool // objects found damaged
 	keep    int
 	protect []int
+	limit   int64 // of the journal
 
 	logMu sync.Mutex // guards logs; taken without mu
 	logs  map[string]*logFile
@@ -106,7 +111,7 @@ type view struct {
 // set and there is none; errors of the disk are of type [*Error].
 func Open(dir string, opt Options) (*Store, error) {
 	s := &Store{
-		dir: dir, view: view{readOnly: opt.ReadOnly}, fs: opt.FS, keep: math.MaxInt,
+		dir: dir, view: view{readOnly: opt.ReadOnly}, fs: opt.FS, keep: math.MaxInt, limit: opt.JournalLimit,
 		bad: make(map[string]bool), logs: make(map[string]*logFile),
 	}
 	if s.fs == nil {
@@ -202,7 +207,7 @@ func (s *Store) openLedger() error {
 	var err error
 	s.opening.Store(true)
 	defer s.opening.Store(false)
-	s.ledger, s.found, err = update.OpenLedger(update.LedgerOptions{FS: s.fs, Pointers: pointers, Garbage: s.garbage, Settle: s.settle})
+	s.ledger, s.found, err = update.OpenLedger(update.LedgerOptions{FS: s.fs, Pointers: pointers, Garbage: s.garbage, Settle: s.settle, Limit: s.limit})
 	if err != nil {
 		return err
 	}
