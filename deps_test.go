@@ -24,11 +24,11 @@ var edges = map[string][]string{
 	"app/manifest":          {"script", "internal/codeframe", "internal/schedule", "internal/schema", "internal/spell", "internal/yamldoc"},
 	"bench":                 {"*"},
 	"bench/upgrade":         {"*"},
-	"bench/upgrade/broken":  {"upgrade", "upgrade/stream"},
+	"bench/upgrade/broken":  {"upgrade", "upgrade/stream", "upgrade/supervisor"},
 	"examples/upgrade":      {"upgrade", "upgrade/stream"},
 	"cmd/theseus":           {"internal/cli"},
 	"internal/cli":          {"*"},
-	"internal/demo":         {"app", "examples", "internal/instance", "internal/load"},
+	"internal/demo":         {"admin", "admin/v1", "app", "examples", "internal/instance", "internal/load"},
 	"internal/engines":      {"script", "script/js", "script/workflow"},
 	"internal/evalunit":     {"sandbox", "script"},
 	"internal/expr":         {"script", "internal/spell"},
@@ -42,7 +42,8 @@ var edges = map[string][]string{
 	"internal/yamldoc":      {"script", "internal/spell"},
 	"observe":               {"app", "script"},
 	"script":                {"internal/codeframe"},
-	"upgrade":               {"internal/executable", "upgrade/internal/pidfile", "upgrade/internal/systemd", "upgrade/internal/wire"},
+	"upgrade":               {"internal/executable", "upgrade/internal/beat", "upgrade/internal/pidfile", "upgrade/internal/systemd", "upgrade/internal/wire"},
+	"upgrade/supervisor":    {"internal/executable", "upgrade/internal/beat", "upgrade/internal/pidfile", "upgrade/internal/systemd", "upgrade/internal/wire"},
 	"script/js":             {"script"},
 	"script/workflow":       {"script", "internal/expr", "internal/schema", "internal/yamldoc"},
 }
@@ -50,14 +51,15 @@ var edges = map[string][]string{
 // keptOut names modules that must not come along with a package, however
 // indirectly: who imports the library does not pay for the program.
 var keptOut = map[string][]string{
-	".":              {"github.com/spf13/cobra", "github.com/prometheus", "connectrpc.com", "google.golang.org", "github.com/chromedp"},
-	"app":            {"github.com/spf13/cobra", "github.com/prometheus", "connectrpc.com", "google.golang.org", "modernc.org"},
-	"script":         {"github.com/", "modernc.org", "golang.org/x"},
-	"script/js":      {"github.com/goccy", "github.com/expr-lang"},
-	"sandbox":        {"github.com/"},
-	"upgrade":        {"github.com/", "google.golang.org", "modernc.org", "golang.org/x/net", "golang.org/x/text"},
-	"upgrade/stream": {"github.com/", "google.golang.org", "modernc.org", "golang.org/x/sys"},
-	"observe":        {"github.com/spf13/cobra", "connectrpc.com"},
+	".":                  {"github.com/spf13/cobra", "github.com/prometheus", "connectrpc.com", "google.golang.org", "github.com/chromedp"},
+	"app":                {"github.com/spf13/cobra", "github.com/prometheus", "connectrpc.com", "google.golang.org", "modernc.org"},
+	"script":             {"github.com/", "modernc.org", "golang.org/x"},
+	"upgrade/supervisor": {"internal/executable", "upgrade/internal/beat", "upgrade/internal/pidfile", "upgrade/internal/systemd", "upgrade/internal/wire"},
+	"script/js":          {"github.com/goccy", "github.com/expr-lang"},
+	"sandbox":            {"github.com/"},
+	"upgrade":            {"github.com/", "google.golang.org", "modernc.org", "golang.org/x/net", "golang.org/x/text"},
+	"upgrade/stream":     {"github.com/", "google.golang.org", "modernc.org", "golang.org/x/sys"},
+	"observe":            {"github.com/spf13/cobra", "connectrpc.com"},
 }
 
 type pkg struct {

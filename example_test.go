@@ -55,5 +55,7 @@ func ExampleOpen() {
 // A program that replaces itself on SIGUSR2.
 func ExampleListenAndServe() {
 	srv := &http.Server{Handler: http.DefaultServeMux}
-	log.Fatal(theseus.ListenAndServe(context.Background(), ":8080", srv))
+	if err := theseus.ListenAndServe(context.Background(), ":8080", srv); err != nil {
+		log.Fatal(err)
+	}
 }

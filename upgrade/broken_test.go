@@ -105,8 +105,11 @@ func TestBrokenReleases(t *testing.T) {
 		t.Run(c.broken, func(t *testing.T) {
 			t.Parallel()
 			o := config{Ready: 2 * time.Second, Probation: time.Minute, Heartbeat: 200 * time.Millisecond}
-			if c.broken == "check" {
+			switch c.broken {
+			case "check":
 				o.CheckArgs = []string{"--upgrade-check"}
+			case "crash", "errors":
+				o.Heartbeat = 2 * time.Second // none is missed on a machine that is slow
 			}
 			in := startService(t, o)
 			pid := in.pid()
@@ -114,7 +117,7 @@ func TestBrokenReleases(t *testing.T) {
 			in.set(func(x *config) { x.Broken = c.broken })
 			query := ""
 			if c.broken == "hung" {
-				query = "probation=2s" // it is judged at the end
+				query = "probation=5s" // it is judged at the end
 			}
 			_, err := in.upgrade(query)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -146,7 +149,7 @@ func TestBrokenReleases(t *testing.T) {
 				}
 			}
 			in.set(func(x *config) { x.Heartbeat = 0 })
-			if r, err := in.upgrade("force=1&probation=50ms"); err != nil {
+			if r, err := in.upgrade("force=1&probation=50ms&ready=1m"); err != nil {
 				t.Errorf("the next good upgrade: %v", err)
 			} else {
 				waitFor(t, "the new process to be the service", func() bool { return in.pid() == r.PID })
@@ -191,7 +194,7 @@ func TestCrashes(t *testing.T) {
 	for _, point := range old {
 		t.Run("old/"+point, func(t *testing.T) {
 			t.Parallel()
-			in := startService(t, config{Point: point, Action: "kill", Heartbeat: 50 * time.Millisecond, Ready: 5 * time.Second})
+			in := startService(t, config{Point: point, Action: "kill", Ready: time.Minute})
 			pid := in.pid()
 			in.set(func(c *config) { c.Point = "" })
 			_, err := in.upgrade("")
@@ -206,7 +209,7 @@ func TestCrashes(t *testing.T) {
 		for _, action := range []string{"kill", "stop"} {
 			t.Run("new/"+point+"/"+action, func(t *testing.T) {
 				t.Parallel()
-				in := startService(t, config{Heartbeat: 50 * time.Millisecond, Ready: time.Second, Probation: time.Minute})
+				in := startService(t, config{Heartbeat: 50 * time.Millisecond, Ready: readyFor(action), Probation: time.Minute})
 				pid := in.pid()
 				l := in.startLoad(2)
 				in.set(func(c *config) { c.Point, c.Action = point, action })
@@ -226,6 +229,14 @@ func TestCrashes(t *testing.T) {
 			})
 		}
 	}
+}
+
+// readyFor is how long to wait for a process that is to be killed, or stopped.
+func readyFor(action string) time.Duration {
+	if action == "stop" {
+		return time.Second // this is how the stop is noticed
+	}
+	return time.Minute
 }
 
 // afterCrash checks that the service goes on after its old process was killed, or
@@ -260,7 +271,7 @@ func (in *instance) works(pid int) {
 		t.Errorf("singleton: %q, want it to run once", text)
 	}
 	in.set(func(c *config) { c.Probation, c.Heartbeat, c.Point = 50*time.Millisecond, 0, "" })
-	r, err := in.upgrade("force=1&probation=50ms")
+	r, err := in.upgrade("force=1&probation=50ms&ready=1m")
 	if err != nil {
 		t.Errorf("the next upgrade: %v", err)
 		return

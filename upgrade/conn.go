@@ -41,6 +41,8 @@ type conn struct {
 	lapse    *time.Timer   // of the grace, while it is idle
 	lapsed   bool          // the grace is over: reads fail
 	deadline time.Time     // of reads, as net/http set it
+	idler    time.Duration // it was idle in another process: how long it may be here; 0 for no such, below for ever
+	header   time.Duration // what the server gives the next request's header, while idler counts
 }
 
 // A phase is where a connection is in the life that net/http gives it.
@@ -143,6 +145,7 @@ func (c *conn) endRead(got []byte, err error) (again bool) {
 		if c.phase != hijacked {
 			c.phase = active
 		}
+		c.roused()
 		c.revive()
 	}
 	if !broken {
@@ -152,6 +155,29 @@ func (c *conn) endRead(got []byte, err error) (again bool) {
 		_ = c.Conn.SetReadDeadline(c.deadline) // leave had put it into the past
 	}
 	return len(got) == 0 && errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// unhurried returns the deadline of a read that waits for a request. The server takes
+// a connection that was idle in another process for a new one, and would give its
+// next request no more time to come than a header has.
+func (c *conn) unhurried(t time.Time) time.Time {
+	if c.idler == 0 || c.phase != fresh || t.IsZero() {
+		return t
+	}
+	c.header = time.Until(t)
+	if c.idler < 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(c.idler)
+}
+
+// roused ends that: the request has begun, and the rest of its header is due.
+func (c *conn) roused() {
+	if c.header > 0 {
+		c.deadline = time.Now().Add(c.header)
+		_ = c.Conn.SetReadDeadline(c.deadline)
+	}
+	c.idler, c.header = 0, 0
 }
 
 // http2Preface is how an HTTP/2 connection begins; no HTTP/1 method is PRI
@@ -287,6 +313,7 @@ func (c *conn) kind() string {
 func (c *conn) SetReadDeadline(t time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	t = c.unhurried(t)
 	c.deadline = t
 	c.resets++
 	if c.lapsed {

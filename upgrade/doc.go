@@ -20,7 +20,8 @@
 //	           before; with Options.CheckArgs it is run once to check itself
 //	start      the program is started with one descriptor: the control link
 //	hello      both say who they are and which protocol they speak
-//	prepare    sockets and states are sent
+//	prepare    sockets and states are sent; where there is no state, the sockets go
+//	           along with the hello already
 //	ready      the new process has initialised; it does not accept yet
 //	release    the old process gives up what only one may run
 //	serve      the new process accepts; only then the old one pauses. Between the
@@ -55,6 +56,59 @@
 // as it is ready, because nobody else is left. It ends if the old one had not yet
 // sent everything.
 //
+// # Who starts the new process
+//
+// The handshake is the same in three arrangements. [New] finds out which it is.
+//
+//   - In place: the service starts its successor as a child, on [Upgrader.Upgrade] or
+//     SIGUSR2. The process ID changes; a PID file and systemd's main process follow.
+//   - Rendezvous: somebody else starts the new process, such as a deploy script or a
+//     second instance of a systemd template unit. With Options.Rendezvous it finds the
+//     service at the path of a Unix socket; if nobody listens there it is the first
+//     process itself. To start it is to upgrade.
+//   - Supervised: package upgrade/supervisor, a parent with a constant process ID,
+//     starts all processes, and another one from the last snapshot of sockets and
+//     states when the service crashes. [Upgrader.Supervised] tells. Options.PIDFile
+//     and systemd's messages are the supervisor's then, and Options.Rendezvous has no
+//     effect. Should the supervisor die the service goes on, in place.
+//
+// In place and at a rendezvous nobody starts the service again when it crashes after
+// the commit, even if an older process still drains: that cannot know whether the
+// service had been handed on by then. It takes a supervisor or a service manager.
+//
+// # Rendezvous
+//
+// The socket has mode 0600, and the service lets nobody in but processes of its own
+// effective user or root, which the system tells before a byte is read; a process
+// looks at the service in the same way. Both must see each other: processes in
+// different PID namespaces are refused, so containers that share the path must share
+// the namespace too. The old process must be allowed to kill the new one, because
+// only the death of one that is rolled back proves that it owns nothing. It is told
+// first, and has time to hand back its connections.
+//
+// The release is the program that the new process runs, /proc/PID/exe. One that was
+// rolled back is refused unless the new process has set Options.Force. Refused is also
+// who comes while an upgrade is under way, on probation, or as PID 1's successor: New
+// returns an error with the reason that wraps [ErrRefused], and the service has not
+// changed. Eight processes at a time may be about to say who they are, within ten
+// seconds; more are turned away, and try again for a minute.
+//
+// The socket is handed over like the others: what comes while nobody accepts from it
+// waits. A socket that a killed process left is replaced, one that is listened on
+// never: processes that find nobody take turns by a lock on the file of the same path
+// with .lock added, which stays. While the first one starts the others wait.
+//
+// Units of systemd that take over from one another keep their own main process. The
+// old one exits with status 0 when it has drained: use Restart=on-failure.
+//
+// # What systemd keeps
+//
+// Where the unit sets FileDescriptorStoreMax=, the service has systemd keep copies of
+// its sockets (sd_notify(3), FDSTORE=1), but not of a rendezvous, and of no file. After a
+// crash the next process takes them over by name and address, and answers who came
+// meanwhile. Those that are not used any more are removed. Sockets with a file are
+// removed too when the service is told to stop, which removes the file.
+//
 // # What is not handed over
 //
 // Memory that no [Upgrader.ProvideState] writes; locks on files, which belong to a
@@ -65,17 +119,20 @@
 // # What is refused
 //
 // An upgrade of PID 1, whose end would take its container along: run the service
-// below an init, or by `theseus exec`. One of a process that has other rights than
+// below an init or a supervisor, or by `theseus exec`. One of a process that has other rights than
 // who started it. A program that cannot be started here, or was rolled back.
 //
 // # Platforms
 //
-// Linux is tested. macOS and other Unix systems compile. On Windows everything
-// works but [Upgrader.Upgrade], which returns [ErrUnsupported].
+// Linux is tested. macOS and other Unix systems compile; Options.Rendezvous and
+// upgrades below a supervisor, which need the pidfd of Linux 5.3, return errors that
+// wrap [errors.ErrUnsupported] there. On Windows everything works but
+// [Upgrader.Upgrade], which returns [ErrUnsupported], and the rendezvous.
 //
 // # Protocol
 //
-// The processes speak over a Unix stream socket. A frame has a header of eight
+// The processes speak over a Unix stream socket, whose descriptor is in the
+// environment of the new one, THESEUS_UPGRADE_FD. A frame has a header of eight
 // bytes: payload length (uint32, big-endian, at most 1 MiB), kind (uint8), number of
 // descriptors that travel along as SCM_RIGHTS (uint8), and two bytes of zero. The
 // payload is a JSON object whose unknown fields are ignored, for state data raw
@@ -83,7 +140,7 @@
 //
 //	kind  message     sent by  fields                                             files
 //	1     hello       both     min, max, pid, release, rejected, generation,      0
-//	                           limits
+//	                           limits, force
 //	2     sockets     old      sockets: name, network, address, requested,        one each
 //	                           unlink
 //	3     state       old      name, version, size                                0
@@ -101,13 +158,32 @@
 //	                           inflight
 //	15    draining    old      processes: pid, generation, release, since,        0
 //	                           deadline, connections, inflight
+//	16    start       worker   path, args, env                                    0
+//	17    started     superv.  pid; or reason, without files                      2
+//	18    exited      superv.  pid, status                                        0
+//	19    served      worker   generation, release                                0
 //	20    stop        new      —                                                  0
+//	21    request     superv.  id, path, force                                    0
+//	22    verdict     worker   id, ok, reason                                     0
 //	23    probe       old      —                                                  0
 //	24    alive       new      —                                                  0
 //
 // Each side says in its hello which versions of the protocol it speaks, and the
 // newest that both do is used; without one the upgrade is refused by both. This is
-// version 1. Kinds 16 to 19, 21 and 22 are
-// reserved for a supervisor.
+// version 1. The old process speaks first; at a rendezvous both say hello at once, and
+// the service does not begin an upgrade before it has the other's.
+//
+// A worker has a second link, THESEUS_SUPERVISOR_FD, to its supervisor, and beats
+// into memory that the two share, THESEUS_BEAT_FD (package internal/beat), every
+// Options.Heartbeat: status 0, or 1 while Options.Health fails. On that link both say
+// hello. Whenever the worker becomes the service it sends served; then, and each time
+// that the set of its sockets changes, and every Options.SnapshotInterval, the messages
+// 2 to 6 as a successor would get them, which are a snapshot. An upgrade begins with
+// start, answered by started with the control link to the new process and its pidfd;
+// exited tells later how that ended. Request asks for an upgrade, verdict answers when
+// it is over. When the service has crashed the supervisor is the predecessor of the
+// next worker: it sends the snapshot, serve as soon as that is ready, and commit as
+// soon as it serves; the link means nothing from then on.
+//
 // docs/model holds a model of the protocol that Spin checks.
 package upgrade

@@ -40,6 +40,9 @@ func (u *Upgrader) pauseSockets(ctx context.Context, listeners []*Listener, pack
 
 // resume accepts again.
 func (u *Upgrader) resume() {
+	if u.meeting != nil {
+		u.meeting.own()
+	}
 	listeners, packets := u.sockets()
 	for _, l := range listeners {
 		l.resume()
@@ -102,10 +105,13 @@ func (u *Upgrader) drain(ctx context.Context) {
 	u.emit(Event{Name: "drained", Took: time.Since(began), Cut: cut})
 	if u.pred != nil {
 		u.pred.link.Close()
+		u.pred.old.forget()
 	}
 	if next := u.running.Load(); next != nil {
 		next.link.Close()
+		next.forget()
 	}
+	u.sup.leave()
 	close(u.over)
 }
 

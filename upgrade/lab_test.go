@@ -37,10 +37,26 @@ type lab struct {
 	StateLimit     int64
 	StateSize      int
 	SingletonLimit time.Duration
+
+	Rendezvous string
+	Force      bool
+	KnockLimit time.Duration
+	LastWords  time.Duration
+	Snapshot   time.Duration
+	Sick       string // file: while it exists the process says that it is unhealthy
 }
 
 func (b lab) options(o *Options) {
 	o.MaxDraining, o.StateLimit, o.singletonLimit = b.MaxDraining, b.StateLimit, b.SingletonLimit
+	o.Rendezvous, o.Force, o.knockLimit, o.lastWords, o.SnapshotInterval = b.Rendezvous, b.Force, b.KnockLimit, b.LastWords, b.Snapshot
+	if b.Sick != "" {
+		o.Health = func(context.Context) error {
+			if _, err := os.Stat(b.Sick); err == nil {
+				return errors.New("the file says so")
+			}
+			return nil
+		}
+	}
 	if b.Full {
 		signal.Ignore(syscall.SIGXFSZ)
 		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{}); err != nil {
@@ -60,7 +76,7 @@ func (b lab) after(err error) error {
 		return err
 	}
 	text := "none"
-	if left := goleak.Find(goleak.IgnoreAnyFunction("github.com/theseus-run/theseus/upgrade.(*successor).wait"), goleak.IgnoreTopFunction("os/signal.loop")); left != nil {
+	if left := goleak.Find(goleak.IgnoreAnyFunction("github.com/theseus-run/theseus/upgrade.(*peer).reap"), goleak.IgnoreTopFunction("os/signal.loop")); left != nil {
 		text = left.Error()
 	}
 	return errors.Join(err, os.WriteFile(b.Leaks, []byte(text), 0o600))
@@ -163,7 +179,7 @@ func (s *service) labRoutes(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("GET /env", func(w http.ResponseWriter, r *http.Request) {
 		for _, kv := range os.Environ() {
-			if strings.HasPrefix(kv, "LISTEN_") || strings.HasPrefix(kv, variable) {
+			if strings.HasPrefix(kv, "LISTEN_") || strings.HasPrefix(kv, "THESEUS_") {
 				fmt.Fprintln(w, kv)
 			}
 		}
@@ -177,6 +193,11 @@ func (s *service) labRoutes(mux *http.ServeMux) {
 		s.u.Serve(s.server, l)
 		fmt.Fprint(w, l.Addr())
 	})
+	mux.HandleFunc("GET /close", func(w http.ResponseWriter, r *http.Request) {
+		l := s.u.listener(r.FormValue("name"))
+		fmt.Fprint(w, l != nil && l.Close() == nil)
+	})
+	mux.HandleFunc("GET /supervised", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, s.u.Supervised()) })
 	mux.HandleFunc("GET /big", func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.FormValue("n"))
 		piece := make([]byte, 32<<10)

@@ -158,7 +158,11 @@ func (l *Listener) exit(c net.Conn, err error) {
 // deliver gives a connection, accepted here or by a predecessor, to the callers
 // of Accept. It reports false when the listener has closed.
 func (l *Listener) deliver(inner net.Conn) bool {
-	return l.add(&conn{Conn: inner, l: l}, true)
+	c := &conn{Conn: inner, l: l}
+	if s, ok := l.server.(*httpServer); ok {
+		c.idler = s.idleTimeout()
+	}
+	return l.add(c, true)
 }
 
 // add counts a connection among the listener's, and queues it for Accept, unless
@@ -241,6 +245,7 @@ func (l *Listener) Close() error {
 			c.Close()
 		}
 		err = l.inner.Close()
+		l.u.socketsChanged()
 	})
 	return err
 }
@@ -251,6 +256,18 @@ func (l *Listener) forget(c *conn) {
 	delete(l.conns, c)
 	l.mu.Unlock()
 	l.u.connGone()
+}
+
+// any reports whether there is a connection of that kind.
+func (l *Listener) any(which func(*conn) bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		if which(c) {
+			return true
+		}
+	}
+	return false
 }
 
 // open returns the connections.

@@ -4,6 +4,7 @@ package upgrade
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -223,6 +224,9 @@ func (s *service) routes() http.Handler {
 		if d, err := time.ParseDuration(r.FormValue("probation")); err == nil {
 			s.u.opt.Probation = d
 		}
+		if d, err := time.ParseDuration(r.FormValue("ready")); err == nil {
+			s.u.opt.ReadyTimeout = d
+		}
 		report, err := s.u.Upgrade(context.WithoutCancel(r.Context()), Request{Path: r.FormValue("path"), Force: r.FormValue("force") != ""})
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusConflict)
@@ -358,6 +362,14 @@ func startService(t *testing.T, c config) *instance {
 
 func startInstance(t *testing.T, in *instance) *instance {
 	t.Helper()
+	in.prepare(t)
+	in.start()
+	return in
+}
+
+// prepare does all but start the first process.
+func (in *instance) prepare(t *testing.T) {
+	t.Helper()
 	in.t, in.dir = t, t.TempDir()
 	if in.config.Network == "" {
 		in.config.Network = "tcp"
@@ -383,8 +395,6 @@ func startInstance(t *testing.T, in *instance) *instance {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in.start()
-	return in
 }
 
 // start runs the first process. All its successors end with the test.
@@ -412,6 +422,7 @@ func (in *instance) start() {
 	t.Cleanup(func() {
 		syscall.Kill(-p.Pid, syscall.SIGKILL)
 		_, _ = p.Wait()
+		in.noRaces()
 		if t.Failed() {
 			if text, err := os.ReadFile(in.log.Name()); err == nil {
 				t.Logf("log of the service:\n%s", text[max(0, len(text)-20_000):])
@@ -422,6 +433,14 @@ func (in *instance) start() {
 	go p.Wait() // a first process that ends must not stay a zombie: its pid is looked at
 	line := in.serving()
 	in.addr = line[2]
+}
+
+// noRaces looks for what the race detector says in the service's processes.
+func (in *instance) noRaces() {
+	text, err := os.ReadFile(in.log.Name())
+	if err == nil && bytes.Contains(text, []byte("DATA RACE")) {
+		in.t.Errorf("a race in a process of the service")
+	}
 }
 
 // serving waits until another process serves, and returns its pid, generation

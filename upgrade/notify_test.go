@@ -4,9 +4,11 @@ package upgrade
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,8 +18,9 @@ import (
 
 // A manager hears what processes tell systemd, and which process it was.
 type manager struct {
-	mu   sync.Mutex
-	said []string // "PID message"
+	mu    sync.Mutex
+	said  []string            // "PID message", but for what is about the store
+	store map[string]*os.File // what it keeps, by name
 }
 
 func listenNotify(t *testing.T, path string) *manager {
@@ -34,7 +37,7 @@ func listenNotify(t *testing.T, path string) *manager {
 	if err := raw.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_PASSCRED, 1) }); err != nil {
 		t.Fatal(err)
 	}
-	m := &manager{}
+	m := &manager{store: map[string]*os.File{}}
 	go func() {
 		buf, control := make([]byte, 4096), make([]byte, 1024)
 		for {
@@ -50,19 +53,51 @@ func listenNotify(t *testing.T, path string) *manager {
 
 func (m *manager) note(text string, control []byte) {
 	pid := 0
+	var files []*os.File
 	if all, err := syscall.ParseSocketControlMessage(control); err == nil {
 		for _, c := range all {
 			if cred, err := syscall.ParseUnixCredentials(&c); err == nil {
 				pid = int(cred.Pid)
+			}
+			if fds, err := syscall.ParseUnixRights(&c); err == nil {
+				for _, fd := range fds {
+					files = append(files, os.NewFile(uintptr(fd), "stored"))
+				}
 			}
 		}
 	}
 	text, _, _ = strings.Cut(text, "\nMONOTONIC_USEC=")
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.keep(text, files) {
+		return
+	}
 	if !strings.HasPrefix(text, "WATCHDOG") {
 		m.said = append(m.said, fmt.Sprint(pid, " ", text))
 	}
+}
+
+// keep does what a message about the store asks for. M is locked.
+func (m *manager) keep(text string, files []*os.File) bool {
+	if name, ok := strings.CutPrefix(text, "FDSTOREREMOVE=1\nFDNAME="); ok {
+		m.store[name].Close()
+		delete(m.store, name)
+		return true
+	}
+	name, ok := strings.CutPrefix(text, "FDSTORE=1\nFDPOLL=0\nFDNAME=")
+	if ok && len(files) == 1 && m.store[name] == nil {
+		m.store[name] = files[0]
+		return true
+	}
+	closeAll(files)
+	return ok
+}
+
+// stored returns the names of what is kept, sorted.
+func (m *manager) stored() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.store))
 }
 
 // expect waits until exactly that was said, and forgets it.

@@ -32,8 +32,25 @@ type Options struct {
 
 	// PIDFile names a file that holds the decimal process ID of the process that
 	// serves. A successor writes it when it has proved itself; one that could not is
-	// refused before it serves. Empty means none.
+	// refused before it serves. Empty means none. Below a supervisor, which is the
+	// process to find, it has no effect.
 	PIDFile string
+
+	// Rendezvous is the path of a Unix socket at which a process that nobody's
+	// upgrade has started finds the service, and becomes its successor as if it had
+	// been started by it. If nobody listens there it is the first process. See the
+	// package's documentation; Linux only. Empty means none. It has no effect below
+	// a supervisor. A program that runs with CheckArgs must end before it calls New.
+	Rendezvous string
+
+	// Force makes the service that is found at the rendezvous take this program
+	// though it was rolled back before.
+	Force bool
+
+	// SnapshotInterval is how often the service gives a copy of its states to its
+	// supervisor, which starts the next process from it should this one crash. Zero
+	// means 10 seconds; a negative value only when the set of sockets changes.
+	SnapshotInterval time.Duration
 
 	// ReadyTimeout limits the time from the start of a successor until it serves.
 	// Zero means 30 seconds.
@@ -50,7 +67,8 @@ type Options struct {
 	Heartbeat time.Duration
 
 	// Health is asked at each heartbeat of the probation. Three errors in
-	// succession end it. Nil means healthy.
+	// succession end it. Below a supervisor it is asked as long as the process
+	// serves, and calls may overlap. Nil means healthy.
 	Health func(context.Context) error
 
 	// MaxErrorRate is the share of answers with a status of 500 or above at which
@@ -92,8 +110,8 @@ type Options struct {
 	// point is called at each named point of the handshake, for tests.
 	point func(string)
 
-	// singletonLimit is for tests; zero means releaseTimeout.
-	singletonLimit time.Duration
+	// These are for tests; zero means releaseTimeout, knockTimeout and lastWords.
+	singletonLimit, knockLimit, lastWords time.Duration
 }
 
 // cancelGrace is what handlers get to return once their contexts are canceled.
@@ -112,12 +130,15 @@ func (o Options) withDefaults() Options {
 	o.ReadyTimeout = cmp.Or(o.ReadyTimeout, 30*time.Second)
 	o.Probation = max(cmp.Or(o.Probation, 2*time.Second), 0)
 	o.Heartbeat = heartbeat(o.Heartbeat)
+	o.SnapshotInterval = cmp.Or(o.SnapshotInterval, 10*time.Second)
 	o.MaxErrorRate = cmp.Or(o.MaxErrorRate, 0.5)
 	o.IdleGrace = cmp.Or(o.IdleGrace, 10*time.Second)
 	o.DrainTimeout = cmp.Or(o.DrainTimeout, 30*time.Second)
 	o.MaxDraining = cmp.Or(o.MaxDraining, 8)
 	o.StateLimit = cmp.Or(o.StateLimit, 64<<20)
 	o.singletonLimit = cmp.Or(o.singletonLimit, releaseTimeout)
+	o.knockLimit = cmp.Or(o.knockLimit, knockTimeout)
+	o.lastWords = cmp.Or(o.lastWords, lastWords)
 	if o.Args == nil {
 		o.Args = os.Args[1:]
 	}

@@ -20,6 +20,7 @@ import (
 // Its methods are safe for concurrent use.
 type PacketConn struct {
 	net.PacketConn
+	u                       *Upgrader
 	name, former, requested string
 	file                    socketFile
 	inner                   rawSource
@@ -42,7 +43,7 @@ func (u *Upgrader) ListenPacket(network, address string) (*PacketConn, error) {
 		return nil, fmt.Errorf("listen on %s: network %q is not udp, udp4, udp6 or unixgram", address, network)
 	}
 	requested := network + "|" + address
-	p := &PacketConn{name: requested, requested: requested}
+	p := &PacketConn{u: u, name: requested, requested: requested}
 	p.changed.L = &p.mu
 	if in := u.claim(requested, requested); in != nil {
 		defer in.file.Close()
@@ -68,6 +69,7 @@ func (u *Upgrader) ListenPacket(network, address string) (*PacketConn, error) {
 	defer u.mu.Unlock()
 	p.paused = !u.accepts()
 	u.packets = append(u.packets, p)
+	u.socketsChanged()
 	return p, nil
 }
 
@@ -201,5 +203,6 @@ func (p *PacketConn) Close() error {
 	p.closed = true
 	p.changed.Broadcast()
 	p.mu.Unlock()
+	p.u.socketsChanged()
 	return p.PacketConn.Close()
 }

@@ -16,9 +16,11 @@ import (
 type predecessor struct {
 	u *Upgrader
 	*mover
-	pid   int
-	serve chan wire.Serve // the order to serve; closed when it will not come
-	ended chan struct{}   // closed when the link has ended
+	pid     int
+	old     *peer           // nil until hello
+	foreign bool            // it did not start this process: they met at the rendezvous
+	serve   chan wire.Serve // the order to serve; closed when it will not come
+	ended   chan struct{}   // closed when the link has ended
 
 	committed chan struct{} // closed by the one who committed
 	once      atomic.Bool
@@ -30,13 +32,24 @@ type predecessor struct {
 // predecessor sends. It is generous: the predecessor has a deadline of its own.
 const helloTimeout = time.Minute
 
-// meet takes over what the predecessor hands on.
-func (u *Upgrader) meet(link *wire.Link) (*predecessor, error) {
-	p := &predecessor{u: u, mover: newMover(link), serve: make(chan wire.Serve, 1), ended: make(chan struct{}), committed: make(chan struct{})}
+// meet takes over what the predecessor hands on. Old is nil if the process at the
+// other end is to be known by its hello, else this one has greeted it already.
+func (u *Upgrader) meet(link *wire.Link, old *peer) (*predecessor, error) {
+	p := &predecessor{u: u, mover: newMover(link), old: old, foreign: old != nil, serve: make(chan wire.Serve, 1), ended: make(chan struct{}), committed: make(chan struct{})}
 	late := time.AfterFunc(helloTimeout, func() { link.Close() })
-	defer late.Stop()
-	if err := p.receive(); err != nil {
+	u.tryPIDFile()
+	err := p.receive()
+	if !late.Stop() {
+		err = fmt.Errorf("it did not send everything within %s", helloTimeout)
+	}
+	if err != nil {
 		u.dropUnclaimed()
+		clear(u.received)
+		clear(u.rejected)
+		u.generation = 0
+		if p.old != nil {
+			p.old.forget()
+		}
 		return nil, fmt.Errorf("take over from the old process: %w", err)
 	}
 	u.counting.Store(true)
@@ -51,6 +64,9 @@ func (p *predecessor) receive() error {
 	greeted := false
 	for {
 		m, files, err := p.link.Receive()
+		if errors.Is(err, io.EOF) && !greeted {
+			return errNoHello
+		}
 		if errors.Is(err, io.EOF) {
 			return errors.New("the old process has gone")
 		}
@@ -58,7 +74,8 @@ func (p *predecessor) receive() error {
 			return err
 		}
 		_, isHello := m.(wire.Hello)
-		if !greeted && !isHello {
+		_, isAbort := m.(wire.Abort)
+		if !greeted && !isHello && !isAbort {
 			closeAll(files)
 			return fmt.Errorf("%s came before hello", wire.Name(m))
 		}
@@ -80,7 +97,7 @@ func (p *predecessor) receive() error {
 				return err
 			}
 		case wire.Abort:
-			return errors.New(m.Reason)
+			return fmt.Errorf("%w: %s", ErrRefused, m.Reason)
 		case wire.Prepared:
 			return blobs.complete()
 		default:
@@ -90,17 +107,32 @@ func (p *predecessor) receive() error {
 	}
 }
 
-func (p *predecessor) greet(theirs wire.Hello) error {
+// Why a process that was met at the rendezvous is to be looked for there again.
+var (
+	errNoHello    = errors.New("the old process has gone without a word")
+	errAnotherOne = errors.New("another process has taken over meanwhile, or it runs in another PID namespace")
+)
+
+func (p *predecessor) greet(theirs wire.Hello) (err error) {
 	u := p.u
 	u.generation, p.pid = theirs.Generation+1, theirs.PID
 	for _, d := range theirs.Rejected {
 		u.rejected[d] = "rolled back by an earlier process"
 	}
 	mine := u.greeting()
-	if err := p.link.Send(mine); err != nil {
+	if !p.foreign {
+		if err := p.link.Send(mine); err != nil {
+			return err
+		}
+	}
+	if _, err := wire.Negotiate(mine, theirs); err != nil {
 		return err
 	}
-	_, err := wire.Negotiate(mine, theirs)
+	if !p.foreign {
+		p.old, err = hold(theirs.PID)
+	} else if p.old.pid != theirs.PID {
+		err = errAnotherOne
+	}
 	return err
 }
 
@@ -109,7 +141,7 @@ func (u *Upgrader) greeting() wire.Hello {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	h := wire.Hello{Min: protocolMin, Max: protocol, PID: os.Getpid(), Generation: u.generation,
-		Release: u.release(), Limits: wire.Limits{State: u.opt.StateLimit}}
+		Release: u.release(), Limits: wire.Limits{State: u.opt.StateLimit}, Force: u.opt.Force}
 	for d := range u.rejected {
 		h.Rejected = append(h.Rejected, d)
 	}
@@ -134,13 +166,17 @@ func (p *predecessor) read() {
 			continue
 		case wire.Commit:
 			p.commit("committed")
+			if p.isSupervisor() { // which has nothing more to say as a predecessor
+				closeAll(files)
+				return
+			}
 		case wire.Connection:
 			if !p.isOver() {
 				closeAll(files)
 				_ = p.link.Send(wire.Taken{ID: m.ID, Reason: "this process is not the service yet"})
 				continue
 			}
-			go p.u.take(p.link, m, files[0], func() { waitDead(p.pid) })
+			go p.u.take(p.link, m, files[0], p.old.dead)
 			continue
 		case wire.Taken:
 			p.taken(m)
@@ -158,6 +194,17 @@ func (p *predecessor) read() {
 		}
 		closeAll(files)
 	}
+}
+
+// isSupervisor reports whether the predecessor died, and the supervisor plays its
+// part from the last snapshot.
+func (p *predecessor) isSupervisor() bool {
+	s := p.u.sup
+	if s == nil {
+		return false
+	}
+	<-s.greeted // it is, for New has waited for it
+	return s.pid == p.pid
 }
 
 // isOver reports whether the upgrade is: this process is the service.
@@ -188,7 +235,7 @@ func (p *predecessor) gone() {
 		p.u.setDrains(nil)
 		return
 	}
-	waitDead(p.pid)
+	p.old.dead()
 	p.orphaned.Store(true)
 	p.order(wire.Serve{}) // its singletons died with it, and their last state too
 	p.inherit()
@@ -237,12 +284,8 @@ func (p *predecessor) beat(ctx context.Context) {
 	defer tick.Stop()
 	for seq := uint64(1); ; seq++ {
 		b := wire.Beat{Seq: seq, Healthy: true, Arrived: uint64(u.arrived.Load()), Requests: uint64(u.requests.Load()), Errors: uint64(u.errors.Load()), Inflight: u.inflight.Load()}
-		if u.opt.Health != nil {
-			asked, cancel := context.WithTimeout(ctx, u.opt.Heartbeat)
-			if err := u.opt.Health(asked); err != nil {
-				b.Healthy, b.Reason = false, err.Error()
-			}
-			cancel()
+		if err := u.health(ctx); err != nil {
+			b.Healthy, b.Reason = false, err.Error()
 		}
 		if p.link.Send(b) != nil {
 			return
@@ -250,6 +293,9 @@ func (p *predecessor) beat(ctx context.Context) {
 		u.opt.point("beat")
 		select {
 		case <-tick.C:
+			if seq == 1 { // the first requests are behind it
+				rehearse()
+			}
 		case <-p.committed:
 			return
 		case <-p.ended:

@@ -44,7 +44,7 @@ func (a *attempt) probation(ctx context.Context) error {
 			if why := a.next.lastWord(ctx); why != nil {
 				return why
 			}
-			return fmt.Errorf("it ended %s after it began to serve: %s", time.Since(a.last).Round(time.Millisecond), a.next.status)
+			return fmt.Errorf("it ended %s after it began to serve%s", time.Since(a.last).Round(time.Millisecond), a.next.how())
 		case m, open := <-a.next.inbox:
 			if !open {
 				return a.next.ended(ctx)
@@ -73,7 +73,7 @@ func (a *attempt) probation(ctx context.Context) error {
 			if missed++; missed >= missable {
 				return fmt.Errorf("%w for %s", errHung, time.Duration(missed)*a.next.heartbeat)
 			}
-			if used := residentMemory(a.next.process.Pid); limit > 0 && used > limit {
+			if used := residentMemory(a.next.pid); limit > 0 && used > limit {
 				return fmt.Errorf("it uses %d MiB of memory; the limit is %d MiB", used>>20, limit>>20)
 			}
 		case <-proved.C:

@@ -3,9 +3,11 @@
 package upgrade
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -20,36 +22,72 @@ func stopSignals() []os.Signal    { return []os.Signal{syscall.SIGTERM, syscall.
 func upgradeSignals() []os.Signal { return []os.Signal{syscall.SIGUSR2} }
 func isUpgrade(s os.Signal) bool  { return s == syscall.SIGUSR2 }
 
-// inheritedLink returns the control link to the predecessor, nil in the first
-// process.
-func inheritedLink() (*wire.Link, error) {
-	text, ok := os.LookupEnv(variable)
+// inheritedFile returns the file that a variable of the environment names the
+// descriptor of, nil if it is not set.
+func inheritedFile(name string) (*os.File, error) {
+	text, ok := os.LookupEnv(name)
 	if !ok {
 		return nil, nil
 	}
-	os.Unsetenv(variable) // it is not for the programs that this one starts
+	os.Unsetenv(name) // it is not for the programs that this one starts
 	if setID() {
-		return nil, fmt.Errorf("%s is set: %w", variable, ErrSetID)
+		return nil, fmt.Errorf("%s is set: %w", name, ErrSetID)
 	}
 	fd, err := strconv.Atoi(text)
 	if err != nil || fd < 3 {
-		return nil, fmt.Errorf("%s=%q is not a descriptor; unset it to start without a predecessor", variable, text)
+		return nil, fmt.Errorf("%s=%q is not a descriptor; unset it to start without a predecessor", name, text)
 	}
 	unix.CloseOnExec(fd)
-	link, err := wire.FromFile(os.NewFile(uintptr(fd), "control link"))
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// inheritedLink returns the link that a variable of the environment names the
+// descriptor of, nil if it is not set.
+func inheritedLink(name string) (*wire.Link, error) {
+	f, err := inheritedFile(name)
+	if f == nil {
+		return nil, err
+	}
+	link, err := wire.FromFile(f)
 	if err != nil {
-		return nil, fmt.Errorf("%s=%d: %w; unset it to start without a predecessor", variable, fd, err)
+		return nil, fmt.Errorf("%w; unset it to start without a predecessor", err)
 	}
 	return link, nil
 }
 
-// waitDead waits until the process that started this one is dead. Its end of the
-// link is closed by then, so that takes moments.
-func waitDead(pid int) {
-	for os.Getppid() == pid {
-		time.Sleep(time.Millisecond)
+// duplicate makes a file of a copy of a descriptor.
+func duplicate(raw syscall.RawConn, name string) (f *os.File, err error) {
+	var fd int
+	controlErr := raw.Control(func(from uintptr) { fd, err = unix.FcntlInt(from, unix.F_DUPFD_CLOEXEC, 0) })
+	if err := errors.Join(controlErr, err); err != nil {
+		return nil, err
 	}
+	return os.NewFile(uintptr(fd), name), nil
 }
+
+// heldParent watches the process that started this one where the system has no
+// better means: its children get another parent when it dies.
+func heldParent(pid int) *peer {
+	p := &peer{pid: pid, end: func() error { return syscall.Kill(pid, syscall.SIGKILL) }, exited: make(chan struct{})}
+	stop := make(chan struct{})
+	p.drop = sync.OnceFunc(func() { close(stop) })
+	go func() {
+		tick := time.NewTicker(parentInterval)
+		defer tick.Stop()
+		for os.Getppid() == pid {
+			select {
+			case <-tick.C:
+			case <-stop:
+				return
+			}
+		}
+		close(p.exited)
+	}()
+	return p
+}
+
+// parentInterval is how often heldParent looks.
+const parentInterval = 10 * time.Millisecond
 
 // readable reports whether something waits in the queue of a socket.
 func readable(s syscall.Conn) (yes bool) {

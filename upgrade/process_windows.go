@@ -13,9 +13,14 @@ func stopSignals() []os.Signal    { return []os.Signal{os.Interrupt} }
 func upgradeSignals() []os.Signal { return nil }
 func isUpgrade(os.Signal) bool    { return false }
 
-func inheritedLink() (*wire.Link, error) { return nil, nil }
+// Nothing is inherited.
+func inheritedFile(string) (*os.File, error)   { return nil, nil }
+func inheritedLink(string) (*wire.Link, error) { return nil, nil }
 
-func waitDead(int) {}
+func duplicate(syscall.RawConn, string) (*os.File, error) { return nil, ErrUnsupported }
+
+// heldParent is not needed where nothing is handed over.
+func heldParent(pid int) *peer { return &peer{pid: pid, exited: make(chan struct{})} }
 
 // readable is not needed where nothing is handed over.
 func readable(syscall.Conn) bool { return false }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,8 +40,12 @@ func ownPath(inherited bool) (string, error) {
 	if path, err = os.Executable(); err != nil {
 		return "", fmt.Errorf("find the program: %w", err)
 	}
-	return strings.TrimSuffix(path, " (deleted)"), nil
+	return programName(path), nil
 }
+
+// programName is the name that the system gives for a program that runs, also when
+// the file has been replaced since.
+func programName(path string) string { return strings.TrimSuffix(path, " (deleted)") }
 
 // programPath makes the name of a program absolute: a name with a separator is
 // relative to the working directory, another is looked up in PATH.
@@ -59,13 +64,51 @@ func programPath(name string) (string, error) {
 	return path, nil
 }
 
-// digest returns the SHA-256 of the file in hex.
-func digest(f *os.File) (string, error) {
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
+// digest returns the SHA-256 of the file in hex. With hurry it rests after each
+// piece until hurry is closed: requests are not to wait for a processor.
+func digest(f *os.File, hurry <-chan struct{}) (string, error) {
+	h, piece := sha256.New(), make([]byte, 256<<10)
+	for r := io.NewSectionReader(f, 0, math.MaxInt64); ; {
+		n, err := r.Read(piece)
+		h.Write(piece[:n])
+		if err == io.EOF {
+			return hex.EncodeToString(h.Sum(nil)), nil
+		}
+		if err != nil {
+			return "", err
+		}
+		select {
+		case <-hurry:
+			hurry = nil
+		default:
+			if hurry != nil {
+				time.Sleep(time.Millisecond)
+			}
+		}
 	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// A hashing is a digest that is computed beside what goes on.
+type hashing struct {
+	hurry, done chan struct{}
+	digest      string // it and err are valid once done is closed
+	err         error
+}
+
+func startHashing(f *os.File) *hashing {
+	h := &hashing{hurry: make(chan struct{}), done: make(chan struct{})}
+	go func() {
+		defer close(h.done)
+		h.digest, h.err = digest(f, h.hurry)
+	}()
+	return h
+}
+
+// wait returns the digest. It is called once.
+func (h *hashing) wait() (string, error) {
+	close(h.hurry)
+	<-h.done
+	return h.digest, h.err
 }
 
 // dryRun runs the program with Options.CheckArgs to its end.
@@ -85,6 +128,14 @@ func (u *Upgrader) dryRun(ctx context.Context, path string) error {
 		err = context.Cause(ctx)
 	}
 	return fmt.Errorf("%s %s: %w%s", filepath.Base(path), strings.Join(u.opt.CheckArgs, " "), err, out.suffix())
+}
+
+// rehearse saves the next upgrade a wait: the first time that a process starts
+// another, package os finds out what the system can do by starting a third.
+func rehearse() {
+	if self, err := os.FindProcess(os.Getpid()); err == nil {
+		_ = self.Release()
+	}
 }
 
 // A tail keeps the last bytes of what a program prints.
@@ -121,7 +172,7 @@ func successorEnv(env []string) []string {
 	var kept []string
 	for _, kv := range env {
 		switch name, _, _ := strings.Cut(kv, "="); name {
-		case variable, pathVariable, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID":
+		case variable, supervisorVariable, beatVariable, pathVariable, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID":
 		default:
 			kept = append(kept, kv)
 		}
@@ -139,7 +190,7 @@ func (u *Upgrader) ownDigest() string {
 		}
 		if f, err := os.Open(path); err == nil {
 			defer f.Close()
-			u.digest, _ = digest(f)
+			u.digest, _ = digest(f, nil)
 		}
 	})
 	return u.digest

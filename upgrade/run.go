@@ -59,6 +59,7 @@ func (u *Upgrader) begin(ctx context.Context) error {
 	u.resume()
 	u.announce()
 	u.emit(Event{Name: "serving", Why: "the first process"})
+	go rehearse()
 	return nil
 }
 
@@ -246,14 +247,19 @@ func (u *Upgrader) Shutdown(ctx context.Context) error {
 }
 
 // ListenAndServe serves srv at the TCP address addr, with zero-downtime upgrades
-// on SIGUSR2, until ctx ends or the process is told to stop. It is [New],
-// [Upgrader.Listen], [Upgrader.Serve] and [Upgrader.Run] with the default options,
-// and [slog.Default] as log.
+// on SIGUSR2, until ctx ends or the process is told to stop. It is [New] with the
+// default options and [slog.Default] as log, and [Upgrader.ListenAndServe].
 func ListenAndServe(ctx context.Context, addr string, srv *http.Server) error {
 	u, err := New(Options{Log: slog.Default()})
 	if err != nil {
 		return err
 	}
+	return u.ListenAndServe(ctx, addr, srv)
+}
+
+// ListenAndServe is [Upgrader.Listen] at the TCP address addr, [Upgrader.Serve] and
+// [Upgrader.Run] for who has one server.
+func (u *Upgrader) ListenAndServe(ctx context.Context, addr string, srv *http.Server) error {
 	l, err := u.Listen("tcp", addr)
 	if err != nil {
 		return u.Refuse(err)

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -25,6 +26,15 @@ type httpServer struct {
 // ErrDrainTimeout is the cause with which the contexts of requests end that
 // are still running when the time to drain is over.
 var ErrDrainTimeout = errors.New("drain time-out")
+
+// idleTimeout is how long the server lets a connection wait for a request, as
+// http.Server says; below 0 means for ever.
+func (s *httpServer) idleTimeout() time.Duration {
+	if d := cmp.Or(s.srv.IdleTimeout, s.srv.ReadTimeout); d > 0 {
+		return d
+	}
+	return -1
+}
 
 // newHTTPServer takes srv over: its handler and its hooks are wrapped.
 func newHTTPServer(u *Upgrader, srv *http.Server) *httpServer {

@@ -19,7 +19,8 @@ type rawSource = syscall.Conn
 // An inherited socket came from the predecessor, or from who started the process.
 type inherited struct {
 	wire.Socket
-	file *os.File // nil once it is claimed
+	file   *os.File // nil once it is claimed
+	stored bool     // systemd has kept it
 }
 
 // Listen returns the listener of that network ("tcp", "tcp4", "tcp6" or "unix")
@@ -65,6 +66,7 @@ func (u *Upgrader) ListenNamed(ctx context.Context, name, network, address strin
 	l := newListener(u, name, requested, inner, !u.accepts())
 	l.former, l.file = was.Name, newSocketFile(file)
 	u.listeners = append(u.listeners, l)
+	u.socketsChanged()
 	return l, nil
 }
 
@@ -227,6 +229,7 @@ func (u *Upgrader) AddFile(name string, f *os.File) error {
 		return fmt.Errorf("add file: the name %q is taken", name)
 	}
 	u.files[name] = f
+	u.socketsChanged()
 	return nil
 }
 

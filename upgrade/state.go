@@ -30,7 +30,8 @@ type stateSource struct {
 // reads it with [Upgrader.ReceivedState] while it starts. Version is that of the format:
 // the successor may be newer or older than this process. The function is called
 // at each upgrade while this process goes on serving, so it must write a
-// consistent copy. What must be exact at the moment of the switch belongs to a
+// consistent copy; below a supervisor it is called at each snapshot too, and calls
+// may overlap. What must be exact at the moment of the switch belongs to a
 // [Singleton].
 func (u *Upgrader) ProvideState(name string, version int, write func(context.Context, io.Writer) error) {
 	u.mu.Lock()
@@ -62,7 +63,7 @@ func (u *Upgrader) sendStates(ctx context.Context, link *wire.Link) error {
 		if err := link.Send(wire.State{Name: s.name, Version: s.version, Size: -1}); err != nil {
 			return err
 		}
-		w := &blobWriter{ctx: ctx, link: link, left: &left, sum: sha256.New()}
+		w := &blobWriter{ctx: ctx, left: &left, sum: sha256.New(), emit: func(p []byte) error { return link.Send(wire.StateData{Data: p}) }}
 		if err := w.run(s.write); err != nil {
 			return fmt.Errorf("state %q: %w", s.name, err)
 		}
@@ -73,13 +74,20 @@ func (u *Upgrader) sendStates(ctx context.Context, link *wire.Link) error {
 	return nil
 }
 
+// hasStates reports whether there are states to send.
+func (u *Upgrader) hasStates() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.states) > 0
+}
+
 // ErrStateTooLarge is why states that exceed Options.StateLimit are refused.
 var ErrStateTooLarge = errors.New("the states are larger than the limit")
 
-// A blobWriter sends what is written in pieces.
+// A blobWriter passes on what is written, in pieces.
 type blobWriter struct {
 	ctx  context.Context
-	link *wire.Link
+	emit func([]byte) error
 	left *int64 // of the limit of all states
 	sum  hash.Hash
 	size int64
@@ -128,7 +136,7 @@ func (w *blobWriter) send(n int) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}
-	err := w.link.Send(wire.StateData{Data: w.buf[:n]})
+	err := w.emit(w.buf[:n])
 	w.buf = append(w.buf[:0], w.buf[n:]...)
 	return err
 }

@@ -19,15 +19,15 @@ import (
 type successor struct {
 	u *Upgrader
 	*mover
-	process   *os.Process
+	*peer
 	release   Release
+	foreign   bool          // it came by itself
+	lastWords time.Duration // what it gets before it is killed, if it has not served
 	sockets   []string      // names of those that it took over; set when it is ready
 	heartbeat time.Duration // between its heartbeats; set when it is ready
 
-	inbox  chan wire.Message // all but heartbeats and answers; closed when the link ends
-	beats  chan wire.Beat    // the latest
-	exited chan struct{}     // closed when the process is known to be dead
-	status string            // how it ended; valid once exited is closed
+	inbox chan wire.Message // all but heartbeats and answers; closed when the link ends
+	beats chan wire.Beat    // the latest
 
 	givenUp atomic.Bool // it has served and is told to hand back
 }
@@ -39,12 +39,12 @@ const variable = "THESEUS_UPGRADE_FD"
 // argument may be relative to a directory that is no longer the working one.
 const pathVariable = "THESEUS_UPGRADE_PATH"
 
-// start starts the program at path as successor. The system returns only once it
+// spawn starts the program at path as successor. The system returns only once it
 // has loaded the program, which from a file system that hangs may be never.
-func (u *Upgrader) start(ctx context.Context, path string) (*successor, error) {
+func (u *Upgrader) spawn(ctx context.Context, path string) (*wire.Link, *peer, error) {
 	link, theirs, err := wire.Pair()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	cmd := u.command(path, theirs)
 	started := make(chan error, 1)
@@ -65,23 +65,30 @@ func (u *Upgrader) start(ctx context.Context, path string) (*successor, error) {
 	}
 	if err != nil {
 		link.Close()
-		return nil, err
+		return nil, nil, err
 	}
-	s := &successor{u: u, mover: newMover(link), process: cmd.Process, release: Release{Path: path},
-		inbox: make(chan wire.Message, 16), beats: make(chan wire.Beat, 1), exited: make(chan struct{})}
-	go s.wait(cmd)
-	go s.read()
-	return s, nil
+	return link, child(cmd), nil
 }
 
-// wait reaps the process.
-func (s *successor) wait(cmd *exec.Cmd) {
-	err := cmd.Wait()
-	s.status = "exit status 0"
-	if err != nil {
-		s.status = err.Error()
+// start starts the program at path as successor: a child, or the supervisor's.
+func (u *Upgrader) start(ctx context.Context, path string) (*successor, error) {
+	start := u.spawn
+	if u.Supervised() {
+		start = u.sup.start
 	}
-	close(s.exited)
+	link, p, err := start(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return newSuccessor(u, link, p, Release{Path: path}), nil
+}
+
+// newSuccessor speaks with p over link from here on.
+func newSuccessor(u *Upgrader, link *wire.Link, p *peer, release Release) *successor {
+	s := &successor{u: u, mover: newMover(link), peer: p, release: release, lastWords: u.opt.lastWords,
+		inbox: make(chan wire.Message, 16), beats: make(chan wire.Beat, 1)}
+	go s.read()
+	return s
 }
 
 // command is how the successor is started.
@@ -121,7 +128,7 @@ func (s *successor) read() {
 			if !s.givenUp.Load() {
 				break
 			}
-			go s.u.take(s.link, m, files[0], func() { <-s.exited })
+			go s.u.take(s.link, m, files[0], s.dead)
 			continue
 		default:
 			select {
@@ -157,6 +164,15 @@ func await[T wire.Message](ctx context.Context, s *successor, what string) (T, e
 			return got, nil
 		}
 		return none, fmt.Errorf("it sent %s where %s was due", wire.Name(m), what)
+	case <-s.exited: // the link need not end with it: what it has started may hold it
+		if why := s.lastWord(ctx); why != nil {
+			return none, why
+		}
+		err := s.ended(ctx)
+		if s.link.Err() == nil {
+			err = fmt.Errorf("%w; processes that it left behind hold the control link", err)
+		}
+		return none, err
 	case <-ctx.Done():
 		return none, fmt.Errorf("no %s: %w", what, context.Cause(ctx))
 	}
@@ -175,16 +191,17 @@ func (s *successor) ended(ctx context.Context) error {
 	defer cancel()
 	select {
 	case <-s.exited:
-		return fmt.Errorf("%w: %s", errSilent, s.status)
+		return fmt.Errorf("%w%s", errSilent, s.how())
 	case <-ctx.Done():
 		return errors.New("it closed the control link")
 	}
 }
 
-// end tells the process why it is given up. One that has served, and still
-// listens, gets some time to hand its connections back. Then it is killed.
-func (s *successor) end(why error, served bool) {
-	grace := lastWords
+// giveUp tells the process why it is given up. One that has served, and still
+// listens, gets some time to hand its connections back. Then it is killed, for only
+// its death proves that what it owned is free.
+func (s *successor) giveUp(why error, served bool) {
+	grace := s.lastWords
 	if served {
 		grace = handBackLimit
 	}
@@ -227,14 +244,25 @@ func (s *successor) lastWord(ctx context.Context) error {
 	}
 }
 
-// lastWords is how long a process that has not served may take to tell its own log
-// why it is not wanted.
-const lastWords = 100 * time.Millisecond
+// dismiss tells the process why it is not wanted. It was given nothing, so that it
+// may live.
+func (s *successor) dismiss(why error) {
+	_ = s.link.Send(wire.Abort{Reason: why.Error()})
+	s.link.Close()
+	s.forget()
+}
+
+// How long a process that has not served may take to tell its own log why it is
+// not wanted: a child, and one whose end somebody else waits for.
+const (
+	lastWords        = 100 * time.Millisecond
+	lastWordsForeign = time.Second
+)
 
 // kill ends the process and waits until it is certainly dead, so that whatever it
 // owned may be owned again.
 func (s *successor) kill() {
-	_ = s.process.Kill()
+	_ = s.peer.end()
 	<-s.exited
 	s.link.Close()
 }

@@ -84,15 +84,24 @@ func (e *FailedError) Unwrap() error { return e.Err }
 // [ErrUnsupported], [ErrPID1], [ErrSetID], [*RejectedError] and [*FailedError]. Ctx
 // ending before the probation has ended gives the upgrade up.
 func (u *Upgrader) Upgrade(ctx context.Context, req Request) (*Report, error) {
+	return u.upgrade(ctx, &attempt{u: u, req: req})
+}
+
+// upgrade carries a out.
+func (u *Upgrader) upgrade(ctx context.Context, a *attempt) (*Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	a := &attempt{u: u, began: time.Now(), req: req, cancel: cancel, over: make(chan struct{})}
+	a.began, a.cancel, a.over = time.Now(), cancel, make(chan struct{})
 	if err := u.claimUpgrade(a); err != nil {
+		if a.next != nil {
+			a.next.dismiss(err)
+		}
 		return nil, err
 	}
+	a.claimed = true
 	defer close(a.over)
 	defer func() { _ = a.file.Close() }() // a nil file says that it is invalid
-	u.warn(u.notify.Reloading())
+	a.reloading()
 	err := a.run(ctx)
 	if err == nil {
 		u.succeeded(a)
@@ -111,7 +120,7 @@ func (u *Upgrader) claimUpgrade(a *attempt) error {
 	switch {
 	case !supported:
 		return ErrUnsupported
-	case os.Getpid() == 1:
+	case os.Getpid() == 1 && !u.Supervised():
 		return ErrPID1
 	case setID():
 		return ErrSetID
@@ -162,13 +171,17 @@ type attempt struct {
 	last   time.Time // when the present step began
 	report Report
 
-	step   string
-	next   *successor
-	file   *os.File          // of the program
-	states map[string][]byte // of the singletons, which are released; nil before
-	frozen bool              // the pools are
-	ours   bool              // what went wrong is not the new program's doing
-	served bool              // the new process has been let loose
+	guest   *guest // came by itself; nil if the new process is to be started
+	claimed bool   // it is the one upgrade that there may be
+	step    string
+	next    *successor
+	file    *os.File          // of the program
+	hashing *hashing          // of that, under way; nil if none is
+	states  map[string][]byte // of the singletons, which are released; nil before
+	frozen  bool              // the pools are
+	ours    bool              // what went wrong is not the new program's doing
+	given   bool              // the new process may have something of this one
+	served  bool              // the new process has been let loose
 }
 
 // begin notes the step that follows.
@@ -188,7 +201,7 @@ func (a *attempt) pid() int {
 	if a.next == nil {
 		return 0
 	}
-	return a.next.process.Pid
+	return a.next.pid
 }
 
 func (a *attempt) run(ctx context.Context) error {
@@ -217,15 +230,18 @@ func (a *attempt) run(ctx context.Context) error {
 		a.done()
 	}
 	a.report.Serving = time.Since(a.began)
-	if err := a.identify(); err != nil {
-		a.u.opt.Log.Warn("the program that serves now could not be read: it has no digest", "error", err)
+	if a.file != nil && a.report.Release.Digest == "" {
+		a.hashing = startHashing(a.file)
 	}
-	a.next.release = a.report.Release
 	a.begin("probation")
 	if err := a.probation(ctx); err != nil {
 		return err
 	}
 	a.done()
+	if err := a.identify(); err != nil {
+		a.u.opt.Log.Warn("the program that serves now could not be read: it has no digest", "error", err)
+	}
+	a.next.release = a.report.Release
 	a.begin("commit")
 	if err := a.commit(ctx); err != nil {
 		return err
@@ -236,6 +252,9 @@ func (a *attempt) run(ctx context.Context) error {
 
 // check looks at the file before it is run.
 func (a *attempt) check(ctx context.Context) error {
+	if a.guest != nil {
+		return a.checkGuest()
+	}
 	path := a.u.path
 	if a.req.Path != "" {
 		var err error
@@ -257,6 +276,11 @@ func (a *attempt) check(ctx context.Context) error {
 	if a.file, err = os.Open(path); err != nil {
 		return err
 	}
+	return a.admit()
+}
+
+// admit refuses a program that was rolled back.
+func (a *attempt) admit() error {
 	if a.req.Force || !a.u.anyRejected() {
 		return nil // hashing can wait until the new process serves
 	}
@@ -271,16 +295,22 @@ func (a *attempt) identify() (err error) {
 	if a.file == nil {
 		return errNoProgram
 	}
-	if a.report.Release.Digest == "" {
-		a.report.Release.Digest, err = digest(a.file)
+	if a.report.Release.Digest != "" {
+		return nil
 	}
+	if h := a.hashing; h != nil {
+		a.hashing = nil
+		a.report.Release.Digest, err = h.wait()
+		return err
+	}
+	a.report.Release.Digest, err = digest(a.file, nil)
 	return err
 }
 
 // same reports an error if the program that runs is not the file that was checked:
 // it may have been replaced in between. Of a script the interpreter runs.
 func (a *attempt) same() error {
-	running, err := os.Stat(fmt.Sprintf("/proc/%d/exe", a.next.process.Pid))
+	running, err := os.Stat(fmt.Sprintf("/proc/%d/exe", a.next.pid))
 	if err != nil {
 		return nil // the system does not tell
 	}
@@ -309,11 +339,14 @@ func (u *Upgrader) admit(digest string) error {
 }
 
 func (a *attempt) start(ctx context.Context) error {
+	if a.guest != nil {
+		return nil
+	}
 	next, err := a.u.start(ctx, a.report.Release.Path)
 	if err != nil {
 		return err
 	}
-	a.next, a.report.PID = next, next.process.Pid
+	a.next, a.report.PID = next, next.pid
 	return nil
 }
 
@@ -326,8 +359,10 @@ func (a *attempt) hello(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.same(); err != nil {
-		return err
+	if a.guest == nil {
+		if err := a.same(); err != nil {
+			return err
+		}
 	}
 	a.report.Release.Version = theirs.Release.Version
 	a.next.release = a.report.Release
@@ -339,11 +374,25 @@ func (a *attempt) greet(ctx context.Context) (theirs wire.Hello, err error) {
 	if err := a.next.link.Send(mine); err != nil {
 		return theirs, a.broken(ctx, err)
 	}
-	if theirs, err = await[wire.Hello](ctx, a.next, "hello"); err != nil {
+	if a.guest != nil {
+		theirs = a.guest.hello
+	} else if theirs, err = a.greeted(ctx); err != nil {
 		return theirs, err
 	}
 	_, err = wire.Negotiate(mine, theirs)
 	return theirs, err
+}
+
+// greeted returns the hello of a child. Unless states are to be written for it, the
+// child gets all that it waits for at once, to begin its work while the hello is
+// still on its way.
+func (a *attempt) greeted(ctx context.Context) (theirs wire.Hello, err error) {
+	if !a.u.hasStates() {
+		if err := a.prepare(ctx); err != nil {
+			return theirs, err
+		}
+	}
+	return await[wire.Hello](ctx, a.next, "hello")
 }
 
 // broken prefers the reason for which the other side has gone to the error of
@@ -365,8 +414,12 @@ func (a *attempt) broken(ctx context.Context, err error) error {
 	return err
 }
 
-// prepare sends sockets and states.
+// prepare sends sockets and states, once.
 func (a *attempt) prepare(ctx context.Context) error {
+	if a.given {
+		return nil
+	}
+	a.given = true
 	names, sources := a.u.offered()
 	if err := sendSockets(a.next.link, names, sources); err != nil {
 		return a.broken(ctx, err)
@@ -426,13 +479,20 @@ func (a *attempt) undo(why error, givenUp bool) {
 	if a.served {
 		u.resume()
 	}
-	if a.next != nil {
-		a.next.end(why, a.served)
+	switch {
+	case a.next == nil:
+	case a.guest != nil && !a.given:
+		a.next.dismiss(why)
+	default:
+		a.next.giveUp(why, a.served)
 	}
 	if a.frozen {
 		u.thawPools()
 	}
 	u.takeBack()
+	if a.hashing != nil {
+		_ = a.identify() // reject looks at it again
+	}
 	if !givenUp {
 		a.reject(why)
 	}
@@ -440,7 +500,8 @@ func (a *attempt) undo(why error, givenUp bool) {
 	u.attempt = nil
 	u.mu.Unlock()
 	u.enter(Serving, Upgrading, Standby)
-	u.warn(u.notify.Ready())
+	a.reloaded()
+	u.socketsChanged() // what was not told meanwhile
 	u.emit(Event{Name: "failed", Step: a.step, Peer: a.pid(), Took: time.Since(a.began), Err: why, Release: a.report.Release})
 }
 
@@ -461,9 +522,9 @@ var errStopped = errors.New("it was told to stop")
 // successor must not wait for it while this process drains.
 func (a *attempt) commit(ctx context.Context) error {
 	// Systemd listens to the main process only, so it must know before that speaks.
-	a.u.warn(a.u.notify.MainPID(a.next.process.Pid))
+	a.mainPID(a.next.pid)
 	if err := a.next.link.Send(wire.Commit{}); err != nil {
-		a.u.warn(a.u.notify.MainPID(os.Getpid()))
+		a.mainPID(os.Getpid())
 		return a.broken(ctx, err)
 	}
 	return nil
@@ -477,6 +538,9 @@ func (u *Upgrader) succeeded(a *attempt) {
 	u.heir.Store(s.mover)
 	u.enter(Draining)
 	a.report.Took = time.Since(a.began)
-	u.emit(Event{Name: "committed", Peer: s.process.Pid, Took: a.report.Took, Release: a.report.Release})
+	if s.foreign {
+		u.unstore(true)
+	}
+	u.emit(Event{Name: "committed", Peer: s.pid, Took: a.report.Took, Release: a.report.Release})
 	go u.drain(context.Background())
 }

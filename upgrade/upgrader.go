@@ -35,15 +35,20 @@ const (
 // on. There is one per process. Its methods are safe for concurrent use.
 type Upgrader struct {
 	opt        Options
-	path       string // of the program, made absolute at the start
+	path       string   // of the program, made absolute at the start
+	ownArgs    []string // Options.Args as given
 	generation int
 	began      time.Time
 	pred       *predecessor // nil in the first process
+	sup        *supervisor  // nil in a process that no supervisor has started
+	meeting    *rendezvous  // nil without Options.Rendezvous
 	notify     *systemd.Notifier
+	store      store // what that keeps
 
 	running    atomic.Pointer[successor] // that has been committed
 	heir       atomic.Pointer[mover]     // where connections go when this process drains: the successor, or back
 	leaving    atomic.Bool               // the process drains
+	announced  atomic.Bool               // the PID file is written and systemd told
 	idle       wait                      // see idleWait; set before leaving
 	counting   atomic.Bool               // answers are counted: the process is on probation
 	yielding   atomic.Bool               // singletons are not taken back; see releaseAll
@@ -56,10 +61,12 @@ type Upgrader struct {
 	failed     chan error // of servers
 	digestOnce sync.Once
 	digest     string         // of the own program; see ownDigest
+	pidTrial   <-chan error   // its outcome; nil if there is none
 	signals    chan os.Signal // from New on, so that an early one does not kill the process
 	over       chan struct{}  // closed when the process has drained
 
 	drainsChanged chan struct{} // has room for one
+	setChanged    chan struct{} // has room for one: the set of sockets is another
 
 	mu         sync.Mutex
 	connsMoved sync.Cond // on mu; a connection has gone or changed its kind
@@ -95,16 +102,24 @@ var (
 	ErrUnsupported = fmt.Errorf("replacing the running process on this system: %w", errors.ErrUnsupported)
 )
 
+// ErrRefused is wrapped by the error of [New] when the old process does not want
+// this one for its successor; the text says why.
+var ErrRefused = errors.New("the old process refuses")
+
 // New makes the process's Upgrader. In a process that was started by another's
-// upgrade it receives the sockets and states of that one, and fails when these do
-// not come whole. It must be called before sockets are opened, at most once. From
-// then on SIGUSR2 is [Upgrader.Run]'s.
+// upgrade, or that finds the service at Options.Rendezvous, it receives the sockets
+// and states of the old process, and fails when these do not come whole. It must be
+// called before sockets are opened, at most once. From then on SIGUSR2 is
+// [Upgrader.Run]'s.
+//
+// An error wraps [ErrRefused] if the old process said no, and
+// [errors.ErrUnsupported] for what the system cannot do.
 func New(opt Options) (*Upgrader, error) {
 	u := &Upgrader{
-		opt: opt.withDefaults(), state: Starting, began: time.Now(), since: time.Now(),
+		opt: opt.withDefaults(), ownArgs: opt.Args, state: Starting, began: time.Now(), since: time.Now(),
 		files: map[string]*os.File{}, received: map[string]Blob{}, resumers: map[string]func(*Conn, []byte){},
 		movers: map[*Conn]struct{}{}, rejected: map[string]string{},
-		failed: make(chan error, 1), signals: make(chan os.Signal, 16), over: make(chan struct{}), drainsChanged: make(chan struct{}, 1),
+		failed: make(chan error, 1), signals: make(chan os.Signal, 16), over: make(chan struct{}), drainsChanged: make(chan struct{}, 1), setChanged: make(chan struct{}, 1),
 	}
 	u.connsMoved.L = &u.mu
 	if supported {
@@ -112,34 +127,68 @@ func New(opt Options) (*Upgrader, error) {
 	}
 	u.notify = systemd.New(os.LookupEnv)
 	u.warn(u.notify.Err())
-	link, err := inheritedLink()
+	link, err := inheritedLink(variable)
 	if err != nil {
 		return nil, err
 	}
-	if u.opt.Path != "" {
-		u.path, err = programPath(u.opt.Path)
-	} else {
-		u.path, err = ownPath(link != nil)
+	if u.path, err = u.findPath(link != nil); err == nil {
+		err = u.findSupervisor()
 	}
-	os.Unsetenv(pathVariable)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = u.findPredecessor(link)
 	}
-	if link == nil {
-		return u, u.adoptActivated()
+	if err == nil && u.sup != nil {
+		err = u.sup.agree()
 	}
-	if u.pred, err = u.meet(link); err != nil {
+	u.noteStored()
+	if err == nil {
+		return u, nil
+	}
+	if u.pred != nil {
+		link = u.pred.link
+	}
+	if link != nil {
 		_ = link.Send(wire.Abort{Reason: err.Error()})
 		link.Close()
-		return nil, err
 	}
-	return u, nil
+	u.sup.leave()
+	return nil, err
+}
+
+// findPath returns the program that an upgrade starts.
+func (u *Upgrader) findPath(inherited bool) (string, error) {
+	defer os.Unsetenv(pathVariable)
+	if u.opt.Path != "" {
+		return programPath(u.opt.Path)
+	}
+	return ownPath(inherited)
+}
+
+// findPredecessor takes over from the process at the other end of the link, else
+// from the service at the rendezvous. Without either this is the first process.
+func (u *Upgrader) findPredecessor(link *wire.Link) (err error) {
+	meets := u.opt.Rendezvous != "" && u.sup == nil
+	if u.opt.Rendezvous != "" && !meets {
+		u.opt.Log.Debug("Options.Rendezvous has no effect: a supervisor starts the successors")
+	}
+	switch {
+	case link != nil:
+		if u.pred, err = u.meet(link, nil); err == nil && meets {
+			err = u.keepRendezvous()
+		}
+		return err
+	case meets:
+		if err := u.findRendezvous(); err != nil {
+			return err
+		}
+	}
+	return u.adoptActivated()
 }
 
 // Generation is the number of upgrades that led to this process, from 0.
 func (u *Upgrader) Generation() int { return u.generation }
 
-// Inherited reports whether the process was started by an upgrade.
+// Inherited reports whether the process took over from another one.
 func (u *Upgrader) Inherited() bool { return u.pred != nil }
 
 // State returns the state of the process.
@@ -257,10 +306,8 @@ func (u *Upgrader) anyConn(which func(*conn) bool) bool {
 		return true
 	}
 	for _, l := range u.listeners {
-		for _, c := range l.open() {
-			if which(c) {
-				return true
-			}
+		if l.any(which) {
+			return true
 		}
 	}
 	return false

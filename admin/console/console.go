@@ -1,6 +1,6 @@
 // Package console is the web page of the admin listener: what is live, what the
-// disk says, traffic by generation, generations with their changes, jobs, runs
-// and events, and rollback. [Handler] serves it.
+// disk says, traffic by generation, generations with their changes, the process
+// and how it is replaced, jobs, runs and events, and rollback. [Handler] serves it.
 //
 // The page is written on the web platform itself, in files that a browser takes
 // as they are: nothing is built, generated or fetched from elsewhere, and all of
@@ -12,10 +12,13 @@
 //     its row and its badges. Red means that something is broken, nothing else.
 //   - The page asks the admin API for what is true; events only tell when to ask
 //     again, and carry the traffic of each second. A lost event costs two seconds
-//     at most.
+//     at most. What an upgrade of the process has done so far is known from events
+//     alone; the stream ends with the old process, and is taken up with the new one.
 //   - Text of the server becomes text nodes (h and s in dom.js); no function
 //     here takes markup. The policy of [Handler] forbids inline scripts and
 //     styles besides.
+//   - An element theseus-x is the exported class X of the module that main.js
+//     imports; h("tag.class", attributes, ...content) makes all others.
 //   - Lists keep their elements from one update to the next (keyed in dom.js), so
 //     that focus, selections and what is unfolded stay.
 //   - No state is told by colour alone, everything works by keyboard, and what

@@ -43,6 +43,11 @@ func TestPageLoads(t *testing.T) {
 	p.WaitText(".jobs", "Europe/Berlin")
 	p.WaitText(".runs", "charge")
 	p.WaitText(".log", "pay service answered after 1.9 s")
+	p.WaitText("theseus-process", "pid 4711 · process generation 3")
+	p.WaitText("theseus-process .verdict", "rolled back: it ended 640ms after it began to serve")
+	p.WaitText("theseus-process .facts", "check 0 ms")
+	p.WaitText("theseus-process .facts", "serve 252 ms")
+	p.WaitText("theseus-process .facts", "draining for 1 h")
 	p.Wait(`document.querySelectorAll(".chart .area").length === 3`)
 	p.Wait(`[...document.querySelectorAll(".chart .flag text")].map((e) => e.textContent).join() === "12,11"`)
 	p.Wait(`document.querySelectorAll(".chart rect.bad").length === 3`)
@@ -176,15 +181,16 @@ func TestEventsAreHeldAndFiltered(t *testing.T) {
 	p.Wait(`!document.querySelector(".log").textContent.includes("bad thing")`)
 	p.Press("p")
 	p.WaitText(".log", "bad thing")
-	p.Wait(`!document.querySelector(".log").textContent.includes("step charge failed")`)
+	p.Wait(`!document.querySelector(".log").textContent.includes("step charge failed") && !document.querySelector(".log").textContent.includes("upgrade: serve done")`)
 	level := func(i int) {
 		p.Wait(fmt.Sprintf(`(() => { const s = document.querySelector("theseus-events select"); s.value = %d; s.dispatchEvent(new Event("change")); return true; })()`, i))
 	}
 	level(0)
 	p.WaitText(".log", "step charge failed")
+	p.WaitText(".log", "upgrade: serve done")
 	p.WaitText(".log", "request path=/quiet status=200")
 	level(3)
-	p.Wait(`document.querySelector(".log").textContent.includes("bad thing") && document.querySelectorAll(".log li").length === 1`)
+	p.Wait(`document.querySelector(".log").textContent.includes("bad thing") && document.querySelectorAll(".log li").length === 2`)
 	clean(t, p)
 }
 
@@ -219,6 +225,10 @@ func TestHostileText(t *testing.T) {
 	f.events.Publish(app.Event{Type: evil, Level: evil, Message: evil})
 	f.events.Publish(app.Event{Type: "stats", Data: evil})
 	f.events.Publish(app.Event{Type: "update", Data: []string{evil}})
+	f.events.Publish(app.Event{Type: "upgrade", Data: evil})
+	for _, name := range []string{evil, "constructor", "__proto__", "step", "failed"} {
+		f.events.Publish(app.Event{Type: "upgrade", Message: evil, Data: map[string]any{"name": name, "step": evil, "pid": evil, "peer": evil, "took_ns": evil}})
+	}
 	f.events.Publish(app.Event{Type: "log", Level: "warn", Message: evil})
 	p.WaitText(".log", "<img src=x onerror=")
 	f.update(app.Update{Outcome: app.OutcomeRefused, Problems: []app.Problem{{Kind: evil, Message: evil, Hint: evil, File: evil, Frame: "> 1 | " + evil}}})
@@ -227,6 +237,7 @@ func TestHostileText(t *testing.T) {
 	p.Click(".generations .fold")
 	p.WaitText("#g12 .diff", "<img src=x")
 	p.WaitText("h1", "<img src=x")
+	p.WaitText("theseus-process .verdict", "<img src=x")
 	p.WaitText(".jobs", "<img src=x")
 	p.WaitText(".runs .error", "<img src=x")
 	p.Click(".why")

@@ -32,7 +32,9 @@ const diffText = `@@ -1,5 +1,6 @@
 func story() *fakeApp {
 	now := time.Now()
 	f := &fakeApp{
-		status: app.Status{App: "shop", Version: "0.1.0", State: app.StateIdle, Started: now.Add(-(3*time.Hour + 12*time.Minute)), Requests: 1284310, Failed: 41, Streams: 25, Runs: 2, Ready: true, Watch: "events"},
+		status: app.Status{App: "shop", Version: "0.1.0", State: app.StateIdle, Started: now.Add(-(3*time.Hour + 12*time.Minute)), Requests: 1284310, Failed: 41, Streams: 25, Runs: 2, Ready: true, Watch: "events", PID: 4711,
+			Process: &app.ProcessInfo{Generation: 3, State: "serving", Draining: []app.OldProcess{
+				{PID: 4242, Generation: 1, Since: now.Add(-80 * time.Minute), Inflight: 1, Connections: 2}, {PID: 4600, Generation: 2, Since: now.Add(-8 * time.Second), Connections: 12}}}},
 		diff: []app.FileChange{
 			{Path: "handlers/price.js", Op: "changed", Diff: "--- a/handlers/price.js\n+++ b/handlers/price.js\n" + diffText},
 			{Path: "workflows/order.yaml", Op: "changed", Diff: "@@ -8,3 +8,3 @@\n steps:\n-  mail: { needs: [charge], run: handlers/lib/mail.js }\n+  mail: { needs: [charge], if: \"${{ steps.charge.ok }}\", run: handlers/lib/mail.js }\n"},
@@ -70,12 +72,22 @@ func story() *fakeApp {
 	for n, at := range map[int]int{11: 130, 12: 62} {
 		f.updates = append(f.updates, app.Update{ID: fmt.Sprintf("u%06d", n), Trigger: "watch", Outcome: app.OutcomeLive, Generation: n, From: n - 1, Ended: now.Add(-time.Duration(at) * time.Second)})
 	}
+	f.upgrade(now)
 	f.events.Publish(app.Event{Type: "update", Time: now.Add(-62 * time.Second), Message: "gen 12 live", Generation: 12, Data: app.Update{ID: "u000012", Outcome: app.OutcomeLive, Generation: 12, Ended: now.Add(-62 * time.Second)}})
 	f.events.Publish(app.Event{Type: "generation", Time: now.Add(-59 * time.Second), Message: "drained", Generation: 10})
 	f.events.Publish(app.Event{Type: "log", Level: "warn", Time: now.Add(-31 * time.Second), Message: "pay service answered after 1.9 s", Generation: 12})
 	f.events.Publish(app.Event{Type: "run", Time: now.Add(-4 * time.Second), Message: "workflow order ok", Generation: 12})
 	f.events.Publish(app.Event{Type: "run", Time: now.Add(-3 * time.Second), Message: "step charge failed", Generation: 12})
 	return f
+}
+
+// upgrade publishes one that was rolled back.
+func (f *fakeApp) upgrade(now time.Time) {
+	at := now.Add(-70 * time.Second)
+	for i, step := range []string{"check", "start", "hello", "prepare", "ready", "release", "serve"} {
+		f.events.Publish(app.Event{Type: "upgrade", Time: at, Message: "upgrade: " + step + " done", Data: map[string]any{"name": "step", "pid": 4711, "peer": 4720, "step": step, "took_ns": time.Duration(i*i) * 7 * time.Millisecond}})
+	}
+	f.events.Publish(app.Event{Type: "upgrade", Level: "error", Time: at, Message: "rolled back: it ended 640ms after it began to serve: exit status 2", Data: map[string]any{"name": "failed", "pid": 4711, "peer": 4720, "step": "probation", "took_ns": time.Second}})
 }
 
 // traffic publishes past seconds, handed over at 130 s and 62 s before now.

@@ -18,6 +18,7 @@ type bench struct {
 	builder *Builder
 	log     *os.File // for progress; nil for none
 	dirs    int
+	trials  trialConfig
 }
 
 func (b *bench) newDir() string {

@@ -65,7 +65,7 @@ func (b *bench) broken(ctx context.Context, p *Peer, mode, means string) (row *B
 		mix.HTTP2 = 0
 	}
 	rec := newRecorder()
-	traffic := startTraffic(ctx, svc.addr, mix, p.method, rec)
+	traffic := startTraffic(ctx, svc.addr, mix, p.service, rec)
 	defer traffic.stop()
 	sleep(ctx, b.warm)
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -355,9 +356,9 @@ func TestHTTP2(t *testing.T) {
 		w.Header().Set("X-Pid", "7")
 		body, _ := io.ReadAll(r.Body)
 		calls.Add(1)
-		if strings.HasPrefix(r.Header.Get("Content-Type"), grpcContentType) {
-			w.Header().Set("Trailer", "Grpc-Status")
-			w.Header().Set("Grpc-Status", r.URL.Query().Get("status"))
+		if r.Header.Get("Content-Type") == grpcContentType {
+			serveGRPC(w, r.URL.Path, body)
+			return
 		}
 		if r.ProtoMajor == 2 {
 			_, _ = w.Write(body)
@@ -368,7 +369,7 @@ func TestHTTP2(t *testing.T) {
 	}
 	h := newHTTP2(addr)
 	defer h.close()
-	g, bad := newGRPC(addr, "/?status=0"), newGRPC(addr, "/?status=14")
+	g, bad := newGRPC(addr, "/good"), newGRPC(addr, "/bad")
 	defer g.close()
 	defer bad.close()
 	for n := range 3 {
@@ -378,16 +379,58 @@ func TestHTTP2(t *testing.T) {
 		if pid, f := g.unary(n); f != nil || pid != 7 {
 			t.Errorf("gRPC call: process %d, %v", pid, f)
 		}
-		if f := bad.call(n); f == nil || f.Kind != Status5xx || f.PID != 7 {
-			t.Errorf("gRPC call = %v, want %s of process 7", f, Status5xx)
+		if f := bad.call(n); f == nil || f.Kind != Status5xx {
+			t.Errorf("gRPC call = %v, want %s", f, Status5xx)
+		}
+		if began, f := g.ticks(t.Context(), n); !began || f != nil {
+			t.Errorf("gRPC stream: began %v, %v", began, f)
+		}
+		if began, f := bad.ticks(t.Context(), n); !began || f == nil || f.Kind != Status5xx {
+			t.Errorf("gRPC stream: began %v, %v, want %s", began, f, Status5xx)
 		}
 	}
-	if calls.Load() != 10 {
-		t.Errorf("%d calls arrived, want 10", calls.Load())
+	for service, want := range map[string]Kind{"/short": Ended, "/wrong": Lost, "/garbage": Wrong} {
+		s := newGRPC(addr, service)
+		if began, f := s.ticks(t.Context(), 3); !began || f == nil || f.Kind != want {
+			t.Errorf("gRPC stream of %s: began %v, %v, want %s", service, began, f, want)
+		}
+		s.close()
+	}
+	if calls.Load() != 19 {
+		t.Errorf("%d calls arrived, want 19", calls.Load())
 	}
 	shutdown()
 	if f := h.call(3); f == nil || f.Kind != Refused {
 		t.Errorf("after the end: %v, want %s", f, Refused)
+	}
+}
+
+// serveGRPC answers as the service that grpcClient knows, or not quite.
+func serveGRPC(w http.ResponseWriter, path string, body []byte) {
+	service, method, _ := strings.Cut(path[1:], "/")
+	if service == "bad" {
+		w.Header().Set("Grpc-Status", "14")
+		return
+	}
+	w.Header().Set("Trailer", "Grpc-Status")
+	w.Header().Set("Grpc-Status", "0")
+	if method == "Say" {
+		_, n := binary.Uvarint(body[6:])
+		_, _ = w.Write(grpcText(append([]byte("7 "), body[6+n:]...)))
+		return
+	}
+	n, _ := binary.Uvarint(body[6:])
+	switch service {
+	case "short":
+		n--
+	case "garbage":
+		_, _ = w.Write(grpcText([]byte("x")))
+	}
+	for i := range int(n) {
+		if service == "wrong" {
+			i++
+		}
+		_, _ = w.Write(grpcText(fmt.Appendf(nil, "7 %d", i)))
 	}
 }
 

@@ -65,27 +65,45 @@ func (h *http2Client) call(n int) *Failure {
 // once is a body that has no second copy.
 type once struct{ io.Reader }
 
-// post sends one request and reads the whole answer and its trailer.
-func (h *http2Client) post(path, contentType string, body []byte) (*answer, http.Header, *Failure) {
-	ctx, cancel := context.WithTimeout(context.Background(), requestLimit)
-	defer cancel()
+// open sends one request and reads the head of the answer.
+func (h *http2Client) open(ctx context.Context, path, contentType string, body []byte) (*http.Response, *Failure) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, h.url+path, once{bytes.NewReader(body)})
 	if err != nil {
-		return nil, nil, &Failure{Kind: Wrong, Err: err}
+		return nil, &Failure{Kind: Wrong, Err: err}
 	}
 	req.ContentLength = int64(len(body))
 	req.Header.Set("Content-Type", contentType)
 	req.Header.Set("Te", "trailers")
 	resp, err := h.transport.RoundTrip(req)
 	if err != nil {
-		return nil, nil, h.failure(err, false)
+		return nil, h.failure(err, false)
+	}
+	return resp, nil
+}
+
+// post sends one request and reads the whole answer and its trailer.
+func (h *http2Client) post(path, contentType string, body []byte) (*answer, http.Header, *Failure) {
+	ctx, cancel := context.WithTimeout(context.Background(), requestLimit)
+	defer cancel()
+	resp, f := h.open(ctx, path, contentType, body)
+	if f != nil {
+		return nil, nil, f
 	}
 	defer resp.Body.Close()
 	got, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
 		return nil, nil, h.failure(err, true)
 	}
-	return &answer{status: resp.StatusCode, pid: pidOf(resp.Header), body: got}, resp.Trailer, nil
+	return &answer{status: resp.StatusCode, pid: pidOf(resp.Header), body: got}, trailerOf(resp), nil
+}
+
+// trailerOf is the trailer of an answer that was read. An answer without a body has
+// its fields in the header (what gRPC calls Trailers-Only).
+func trailerOf(resp *http.Response) http.Header {
+	if len(resp.Trailer) == 0 {
+		return resp.Header
+	}
+	return resp.Trailer
 }
 
 // failure sorts an error of the transport, which tells HTTP/2's own only by their
@@ -98,7 +116,8 @@ func (h *http2Client) failure(err error, began bool) *Failure {
 	case errors.As(err, &op) && op.Op == "dial":
 		h.last = 0 // there is no connection
 		f = connectFailure(err)
-	case strings.Contains(text, "GOAWAY") || strings.Contains(text, "REFUSED_STREAM"):
+	case strings.Contains(text, "GOAWAY"), strings.Contains(text, "REFUSED_STREAM"),
+		strings.Contains(text, "cannot rewind body"): // the transport itself found the connection to be leaving
 		f = &Failure{Kind: Refusal, Err: err}
 	case strings.Contains(text, "client connection lost"), strings.Contains(text, "could not be established"),
 		strings.Contains(text, "INTERNAL_ERROR"), strings.Contains(text, "CANCEL"):

@@ -35,7 +35,7 @@ type IdleRow struct {
 
 // idle upgrades a service that has a thousand kept connections and no requests.
 func (b *bench) idle(ctx context.Context, p *Peer) (row *IdleRow, err error) {
-	if p.method != "" {
+	if p.service != "" {
 		return nil, nil // HTTP/2 connections are told to go, and do
 	}
 	good, err := b.goodPrograms(ctx, p)

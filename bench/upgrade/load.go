@@ -91,7 +91,7 @@ func (b *bench) load(ctx context.Context, p *Peer, upgrades int) (row *LoadRow, 
 	r.row.Mix = r.mix(p)
 	r.row.LoadAvg = loadAverage()
 	r.rec = newRecorder()
-	traffic := startTraffic(ctx, r.svc.addr, r.row.Mix, p.method, r.rec)
+	traffic := startTraffic(ctx, r.svc.addr, r.row.Mix, p.service, r.rec)
 	defer traffic.stop()
 
 	if err := r.prepare(ctx); err != nil {

@@ -9,6 +9,9 @@
 //	go run ./bench/upgrade -only load,idle      some sections: load, broken, idle, soak
 //	go run ./bench/upgrade -peer ours           one peer
 //	go run ./bench/upgrade -json                one JSON object in place of the tables
+//	go run ./bench/upgrade -only faults         bad releases, each at three moments
+//	go run ./bench/upgrade -only storms         calls, signals and saved files in any number during upgrades
+//	go run ./bench/upgrade -only kills          upgrades in which a process is killed at a random moment
 //
 // The load is 64 kept connections that POST (every second one looks, before it
 // sends, whether the connection was closed: such a close counts as idle, where the
@@ -44,19 +47,21 @@ type config struct {
 	rate        float64
 	quick, json bool
 	dir         string
+	trials      trialConfig
 }
 
-var sectionNames = []string{"load", "broken", "idle", "soak"}
+var sectionNames = []string{"load", "broken", "idle", "soak", "faults", "storms", "kills"}
 
 func main() {
 	var c config
 	flag.StringVar(&c.peers, "peer", "ours,tableflip", "comma-separated `names`: ours, tableflip, ours-grpc")
-	flag.StringVar(&c.only, "only", "load,broken,idle", "comma-separated `sections`: load, broken, idle, soak")
+	flag.StringVar(&c.only, "only", "load,broken,idle", "comma-separated `sections`: load, broken, idle, soak, faults, storms, kills")
 	flag.IntVar(&c.upgrades, "upgrades", 0, "upgrades under load; 0 means 100, or 10 with -quick; ten times that in a soak")
 	flag.Float64Var(&c.rate, "rate", 2000, "requests per second")
 	flag.BoolVar(&c.quick, "quick", false, "fewer repetitions")
 	flag.BoolVar(&c.json, "json", false, "print one JSON object")
 	flag.StringVar(&c.dir, "keep", "", "work in this new `folder` and leave it, logs included; default is one that is deleted")
+	c.trials.flags()
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -73,9 +78,9 @@ func run(ctx context.Context, c config, out io.Writer) (status int, err error) {
 	if err != nil {
 		return 2, err
 	}
-	b := &bench{mix: full(c.rate), warm: 2 * time.Second, calm: 10 * time.Second, log: os.Stderr}
+	b := &bench{mix: full(c.rate), warm: 2 * time.Second, calm: 10 * time.Second, log: os.Stderr, trials: c.trials}
 	if c.quick {
-		b.calm = 3 * time.Second
+		b.calm, b.trials.quick = 3*time.Second, true
 	}
 	end, err := b.open(ctx, c.dir)
 	if err != nil {
@@ -171,6 +176,8 @@ func (b *bench) open(ctx context.Context, dir string) (end func() error, err err
 func (b *bench) measure(ctx context.Context, report *Report, section string, p *Peer, upgrades int) error {
 	b.progress("%s: %s …", p.Name, section)
 	switch section {
+	case "faults", "storms", "kills":
+		return b.trial(ctx, &report.Trials, section, p)
 	case "load":
 		row, err := b.load(ctx, p, upgrades)
 		report.Load = appendRow(report.Load, row)

@@ -11,25 +11,26 @@ import (
 
 // A Peer is a server that can be measured.
 type Peer struct {
-	Name   string
-	dir    string // of its source, below the folder of this module
-	broken string // of the source of its broken releases
-	method string // for gRPC only: what is called, "/package.Service/Method"
+	Name    string
+	dir     string // of its source, below the folder of this module
+	broken  string // of the source of its broken releases
+	service string // for gRPC only: what is called, "/package.Service"; see grpcClient
+	short   bool   // it has a flag -probation
 }
 
 // peers are those that there are, the first being ours.
 var peers = []Peer{
-	{Name: "ours", dir: "examples/upgrade", broken: "bench/upgrade/broken"},
+	{Name: "ours", dir: "examples/upgrade", broken: "bench/upgrade/broken", short: true},
 	{Name: "tableflip", dir: "bench/upgrade/tableflip", broken: "bench/upgrade/tableflip"},
-	{Name: "ours-grpc", dir: "examples/upgrade-grpc", method: "/echo.v1.Echo/Echo"},
+	{Name: "ours-grpc", dir: "examples/upgrade-grpc", service: "/example.Echo", short: true},
 }
 
 // mix is the load that the peer can take: what speaks gRPC speaks nothing else.
 func (p *Peer) mix(m Mix) Mix {
-	if p.method == "" {
+	if p.service == "" {
 		return m
 	}
-	return Mix{Rate: m.Rate, GRPC: m.Keep}
+	return Mix{Rate: m.Rate, GRPC: m.Keep, Ticks: m.Finite + m.Endless}
 }
 
 // The ways in which a release can be broken, as the variable main.broken names

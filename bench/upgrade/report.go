@@ -18,8 +18,9 @@ type Report struct {
 	Broken   []BrokenRow `json:"broken,omitempty"`
 	Idle     []IdleRow   `json:"idle,omitempty"`
 	Soak     []SoakRow   `json:"soak,omitempty"`
-	Errors   []string    `json:"errors,omitempty"` // what could not be measured
-	Missed   []string    `json:"missed,omitempty"` // bars that ours does not meet
+	Trials
+	Errors []string `json:"errors,omitempty"` // what could not be measured
+	Missed []string `json:"missed,omitempty"` // bars that ours does not meet
 }
 
 func newReport(quick bool) *Report {
@@ -44,6 +45,7 @@ func (r *Report) judge() {
 			r.Missed = append(r.Missed, fmt.Sprintf(format, args...))
 		}
 	}
+	r.Trials.judge(miss)
 	for _, row := range r.Load {
 		if ours(row.Peer) {
 			judgeLoad(&row, miss)

@@ -36,9 +36,9 @@ type Service struct {
 	rec     *Recorder // takes down what ask sees, unless it is nil
 }
 
-// start runs a program of the peer and waits for its first answer, which took the
-// given time. dir must be new.
-func start(ctx context.Context, p *Peer, program, dir string) (_ *Service, took time.Duration, err error) {
+// start runs a program of the peer, with flags beside those that all have, and waits
+// for its first answer, which took the given time. dir must be new.
+func start(ctx context.Context, p *Peer, program, dir string, flags ...string) (_ *Service, took time.Duration, err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, 0, err
 	}
@@ -54,7 +54,7 @@ func start(ctx context.Context, p *Peer, program, dir string) (_ *Service, took 
 		return nil, 0, err
 	}
 	defer log.Close()
-	cmd := exec.Command(s.exe, "-addr", s.addr, "-pidfile", s.pidFile)
+	cmd := exec.Command(s.exe, append([]string{"-addr", s.addr, "-pidfile", s.pidFile}, flags...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
 	begin := time.Now()
 	if s.group, err = startGroup(cmd); err != nil {
@@ -183,8 +183,8 @@ func (s *Service) ask(ctx context.Context) (int, *Failure) {
 }
 
 func (s *Service) askOnce(ctx context.Context) (int, *Failure) {
-	if s.peer.method != "" {
-		g := newGRPC(s.addr, s.peer.method)
+	if s.peer.service != "" {
+		g := newGRPC(s.addr, s.peer.service)
 		defer g.close()
 		return g.unary(0)
 	}

@@ -37,13 +37,22 @@ func (r *SoakRow) at(i int) Reading {
 	return r.Readings[i]
 }
 
+// patience are the flags with which a server lets its old process stand by for a
+// short time only: a thousand upgrades are to take minutes.
+func (p *Peer) patience() []string {
+	if !p.short {
+		return nil
+	}
+	return []string{"-probation", "100ms"}
+}
+
 // soak upgrades many times without a pause, under light load.
 func (b *bench) soak(ctx context.Context, p *Peer, upgrades int) (row *SoakRow, err error) {
 	good, err := b.goodPrograms(ctx, p)
 	if err != nil {
 		return nil, err
 	}
-	svc, _, err := start(ctx, p, good[0], b.newDir())
+	svc, _, err := start(ctx, p, good[0], b.newDir(), p.patience()...)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +62,7 @@ func (b *bench) soak(ctx context.Context, p *Peer, upgrades int) (row *SoakRow, 
 		mix.HTTP2 = 0
 	}
 	rec := newRecorder()
-	traffic := startTraffic(ctx, svc.addr, mix, p.method, rec)
+	traffic := startTraffic(ctx, svc.addr, mix, p.service, rec)
 	defer traffic.stop()
 	svc.rec = rec
 

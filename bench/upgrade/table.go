@@ -55,6 +55,7 @@ func (r *Report) print(w io.Writer) {
 	for _, row := range r.Soak {
 		list(w, row.Peer, row.Notes)
 	}
+	r.Trials.print(w)
 	list(w, "not measured", r.Errors)
 	list(w, "BARS MISSED", r.Missed)
 }

@@ -19,7 +19,8 @@ type Mix struct {
 	Endless int     `json:"endless"` // streams that do not
 	Sockets int     `json:"sockets"` // WebSockets
 	HTTP2   int     `json:"http2"`   // HTTP/2 connections with prior knowledge
-	GRPC    int     `json:"grpc"`    // gRPC connections
+	GRPC    int     `json:"grpc"`    // gRPC connections with unary calls
+	Ticks   int     `json:"ticks"`   // gRPC connections with calls whose answer is a stream that ends by itself
 }
 
 // full is the load of the comparison.
@@ -33,6 +34,8 @@ func light() Mix { return Mix{Rate: 100, Keep: 8, Fresh: 2, Finite: 2, HTTP2: 1}
 const (
 	slowPath   = "/slow?ms=300"
 	finiteTick = 15 // events of a stream that ends by itself: 1.5 s
+	// of a gRPC call: as long
+	finiteTicks = 75
 	// share of the rate that goes to clients with a connection per request and
 	// to those that speak HTTP/2; the rest is that of the kept connections
 	freshShare, http2Share = .15, .15
@@ -48,9 +51,9 @@ type Traffic struct {
 	wg     sync.WaitGroup
 }
 
-// startTraffic applies load until ctx ends or stop is called. method is where
+// startTraffic applies load until ctx ends or stop is called. service is where
 // gRPC calls go.
-func startTraffic(ctx context.Context, addr string, m Mix, method string, rec *Recorder) *Traffic {
+func startTraffic(ctx context.Context, addr string, m Mix, service string, rec *Recorder) *Traffic {
 	ctx, cancel := context.WithCancel(ctx)
 	t := &Traffic{addr: addr, rec: rec, start: time.Now(), cancel: cancel}
 	fresh, second := 0.0, 0.0
@@ -74,7 +77,10 @@ func startTraffic(ctx context.Context, addr string, m Mix, method string, rec *R
 	}
 	for i := range m.GRPC {
 		p := newPace(t.start, i, m.GRPC, m.Rate, rec.skip)
-		t.wg.Go(func() { t.paced(ctx, p, "grpc", newGRPC(addr, method)) })
+		t.wg.Go(func() { t.paced(ctx, p, "grpc", newGRPC(addr, service)) })
+	}
+	for range m.Ticks {
+		t.wg.Go(func() { t.ticks(ctx, service) })
 	}
 	for range m.Slow {
 		t.wg.Go(func() { t.slow(ctx) })

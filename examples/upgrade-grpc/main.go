@@ -14,8 +14,9 @@ import (
 
 func main() {
 	addr, pidfile := flag.String("addr", "127.0.0.1:8080", "`address`"), flag.String("pidfile", "", "`file`")
+	probation := flag.Duration("probation", 0, "`time` for which the old process stands by")
 	flag.Parse()
-	u, err := upgrade.New(upgrade.Options{PIDFile: *pidfile})
+	u, err := upgrade.New(upgrade.Options{PIDFile: *pidfile, Probation: *probation})
 	fatal(err)
 	l, err := u.Listen("tcp", *addr)
 	fatal(err)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -17,74 +18,45 @@ import (
 	"github.com/theseus-run/theseus/upgrade/stream"
 )
 
-// ticks is the state of an event stream; To 0 means without end.
-type ticks struct{ Sent, To int }
+// count is the state of an event stream; To 0 means without end.
+type count struct{ Sent, To int }
 
 func main() {
 	addr, pidfile := flag.String("addr", "127.0.0.1:8080", "`address`"), flag.String("pidfile", "", "`file`")
+	probation := flag.Duration("probation", 0, "`time` for which the old process stands by")
 	flag.Parse()
-	u, err := upgrade.New(upgrade.Options{PIDFile: *pidfile})
-	fatal(err)
-	l, err := u.Listen("tcp", *addr)
-	fatal(err)
-	u.Serve(&http.Server{Handler: handler(stream.Adapt(u)), Protocols: protocols()}, l)
-	fatal(u.Run(context.Background()))
-}
-
-func handler(host stream.Host) http.Handler {
-	pid := strconv.Itoa(os.Getpid())
-	events := stream.NewEvents(host, "ticks", func(e *stream.Events, t *ticks) error {
-		for t.To == 0 || t.Sent < t.To {
-			if err := e.SendData(fmt.Sprint(pid, " ", t.Sent)); err != nil {
-				return err
-			}
-			t.Sent++
-			if err := e.Wait(100 * time.Millisecond); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	echo := stream.NewSocket(host, "echo", func(s *stream.Socket, _ *struct{}) error {
-		for {
-			m, err := s.Receive()
-			if err != nil {
-				return err
-			}
-			if err := s.Send(m); err != nil {
-				return err
-			}
-		}
-	})
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "process", pid) })
-	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
-	mux.HandleFunc("GET /slow", func(w http.ResponseWriter, r *http.Request) {
-		time.Sleep(time.Duration(number(r, "ms")) * time.Millisecond)
-	})
-	mux.HandleFunc("GET /stream", func(w http.ResponseWriter, r *http.Request) { events.Serve(w, r, ticks{To: number(r, "n")}) })
-	mux.HandleFunc("GET /ws", func(w http.ResponseWriter, r *http.Request) { echo.Serve(w, r, struct{}{}) })
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("X-Pid", pid)
-		mux.ServeHTTP(w, r)
-	})
-}
-
-// protocols is HTTP/1 and, for clients that know, HTTP/2 without TLS.
-func protocols() *http.Protocols {
-	p := new(http.Protocols)
-	p.SetHTTP1(true)
-	p.SetUnencryptedHTTP2(true)
-	return p
-}
-
-func number(r *http.Request, name string) int {
-	n, _ := strconv.Atoi(r.FormValue(name))
-	return n
-}
-
-func fatal(err error) {
+	u, err := upgrade.New(upgrade.Options{PIDFile: *pidfile, Probation: *probation})
 	if err != nil {
+		log.Fatal(err)
+	}
+	host, pid := stream.Adapt(u), strconv.Itoa(os.Getpid())
+	ticks := stream.NewEvents(host, "ticks", func(e *stream.Events, c *count) (err error) {
+		for ; err == nil && (c.To == 0 || c.Sent < c.To); err = e.Wait(100 * time.Millisecond) {
+			if e.SendData(fmt.Sprint(pid, " ", c.Sent)) == nil { // else Wait says why not
+				c.Sent++
+			}
+		}
+		return err
+	})
+	echo := stream.NewSocket(host, "echo", func(s *stream.Socket, _ *struct{}) error { return s.Each(s.Send) })
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Pid", pid)
+		n, _ := strconv.Atoi(cmp.Or(r.URL.Query().Get("n"), r.URL.Query().Get("ms")))
+		switch r.URL.Path {
+		case "/slow":
+			time.Sleep(time.Duration(n) * time.Millisecond)
+		case "/stream":
+			ticks.Serve(w, r, count{To: n})
+		case "/ws":
+			echo.Serve(w, r, struct{}{})
+		default:
+			io.Copy(w, r.Body)
+		}
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(handler), Protocols: new(http.Protocols)}
+	srv.Protocols.SetHTTP1(true)
+	srv.Protocols.SetUnencryptedHTTP2(true)
+	if err := u.ListenAndServe(context.Background(), *addr, srv); err != nil {
 		log.Fatal(err)
 	}
 }

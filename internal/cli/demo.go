@@ -23,7 +23,8 @@ func newDemo(e *env) *cobra.Command {
 		Short: "Change a shop under load and count what is lost",
 		Long: `Demo copies a shop into a temporary directory, serves it, drives it with 16 shoppers
 and 25 open streams that never retry, and performs a script of edits on its files:
-good ones, broken ones and a rollback. It ends with a scoreboard, and with status 1
+good ones, broken ones and a rollback. Then it replaces the program itself, by a good
+one, a truncated one and one that dies. It ends with a scoreboard, and with status 1
 when anything was lost or went otherwise than it should.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -147,20 +147,7 @@ func (d *demo) settle(ctx context.Context, do func() error) error {
 	if err := do(); err != nil {
 		return err
 	}
-	deadline := time.NewTimer(15 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for d.in.App.Status().Drift {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-deadline.C:
-			return fmt.Errorf("the disk equals what is live, but drift is still shown: %s", d.in.App.Status().DriftWhy)
-		case <-tick.C:
-		}
-	}
-	return nil
+	return until(ctx, "the drift to end, as the disk equals what is live", func() (bool, error) { return !d.in.App.Status().Drift, nil })
 }
 
 // apply makes the replacements; each must find its text exactly once.
@@ -191,10 +178,11 @@ func save(file string, data []byte) error {
 }
 
 // packing is the step that the demo adds to the order workflow. An order with
-// the card "slow" is packed until somebody has packed with the next version.
+// the card "slow" is packed until one with the card "quick" has been packed by the
+// next version.
 const packing = `export default ({ card }) => {
-  if (card !== "slow") kv.set("packed by", "%[1]s");
-  for (const end = now() + 4500; card === "slow" && kv.get("packed by") !== "second" && now() < end; ) sleep(5);
+  if (card === "quick") kv.set("packed by", "%[1]s");
+  for (const end = now() + 55000; card === "slow" && kv.get("packed by") !== "second" && now() < end; ) sleep(5);
   return { packed: true, by: "%[1]s" };
 };
 `
@@ -229,7 +217,7 @@ func workflowEdit(ctx context.Context, d *demo) error {
 	if r.Status != "running" {
 		return fmt.Errorf("the slow order is %s, want it still running when the edit goes live", r.Status)
 	}
-	quick, err := d.order("")
+	quick, err := d.order("quick")
 	if err != nil {
 		return err
 	}
@@ -268,22 +256,10 @@ func (d *demo) order(card string) (string, error) {
 }
 
 // runEnded waits for a run's end.
-func (d *demo) runEnded(ctx context.Context, id string) (app.Run, error) {
-	deadline := time.NewTimer(15 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		r, err := d.in.App.Run(id)
-		if err != nil || r.Status != "running" {
-			return r, err
-		}
-		select {
-		case <-ctx.Done():
-			return r, ctx.Err()
-		case <-deadline.C:
-			return r, fmt.Errorf("run %s has not ended after 15 s", id)
-		case <-tick.C:
-		}
-	}
+func (d *demo) runEnded(ctx context.Context, id string) (r app.Run, err error) {
+	err = until(ctx, "the end of run "+id, func() (bool, error) {
+		r, err = d.in.App.Run(id)
+		return r.Status != "running", err
+	})
+	return r, err
 }

@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -60,27 +59,36 @@ func (w *watcher) close() {
 	<-w.done
 }
 
-// ticks returns how many ticks of a job ran by the run log, how many numbers are
-// missing between the first and the last, and how many came twice.
-func ticks(a *app.App, job string) (ran, lost, doubled int64, err error) {
+// restock is the job of the shop that ticks each second.
+const restock = "restock"
+
+// ticks is [tally] of the job's runs in the run log.
+func ticks(a *app.App) (ran, lost, doubled int64, err error) {
 	var list []int64
 	err = a.RunLog(1<<20, func(r app.Run) {
-		if r.Kind == "job" && r.Name == job {
+		if r.Kind == "job" && r.Name == restock {
 			list = append(list, r.Tick)
 		}
 	})
+	ran, lost, doubled = tally(list)
+	return ran, lost, doubled, err
+}
+
+// tally returns how many ticks of a job ran, how many numbers are missing between
+// the first and the last, and how many came twice.
+func tally(list []int64) (ran, lost, doubled int64) {
 	if len(list) == 0 {
-		return 0, 1, 0, err // a job that never ran has lost its ticks
+		return 0, 1, 0 // a job that never ran has lost its ticks
 	}
 	slices.Sort(list)
 	distinct := int64(len(slices.Compact(slices.Clone(list))))
 	span := list[len(list)-1] - list[0] + 1
-	return int64(len(list)), span - distinct, int64(len(list)) - distinct, err
+	return int64(len(list)), span - distinct, int64(len(list)) - distinct
 }
 
 // next waits for the next update that ends.
 func (w *watcher) next(ctx context.Context) (app.Update, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 15*time.Second, errors.New("no update came within 15 s"))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no update came within %s", patience))
 	defer cancel()
 	select {
 	case u := <-w.updates:

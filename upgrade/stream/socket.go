@@ -54,6 +54,20 @@ func (c *Socket) Receive() (Message, error) {
 	}
 }
 
+// Each calls f with each message, one at a time, until [Socket.Receive] or f returns
+// an error, which it returns. As Send is such a function, Each(c.Send) is an echo.
+func (c *Socket) Each(f func(Message) error) error {
+	for {
+		m, err := c.Receive()
+		if err != nil {
+			return err
+		}
+		if err := f(m); err != nil {
+			return err
+		}
+	}
+}
+
 // Send writes one message and returns when the system has taken it. It also
 // works when the connection is to move: the answer to a message that was
 // received belongs to this process. After an error that wraps [ErrInvalid]

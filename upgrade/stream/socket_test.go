@@ -20,16 +20,10 @@ type echoes struct{ Count int }
 
 // echo answers each message with its number and itself.
 func echo(c *Socket, s *echoes) error {
-	for {
-		m, err := c.Receive()
-		if err != nil {
-			return err
-		}
+	return c.Each(func(m Message) error {
 		s.Count++
-		if err := c.Send(Message{Binary: m.Binary, Data: fmt.Appendf(nil, "%d:%s", s.Count, m.Data)}); err != nil {
-			return err
-		}
-	}
+		return c.Send(Message{Binary: m.Binary, Data: fmt.Appendf(nil, "%d:%s", s.Count, m.Data)})
+	})
 }
 
 // twoSocketHosts are two processes that know the same kind of WebSocket.

@@ -14,7 +14,7 @@ import (
 
 // ticks is where a stream of events is; Of 0 means without end. Type and kinds of
 // streams are those of examples/upgrade, which hands them over.
-type ticks struct{ Sent, Of int }
+type ticks struct{ Sent, To int }
 
 func routes(u *upgrade.Upgrader) http.Handler {
 	pid := strconv.Itoa(os.Getpid())
@@ -26,20 +26,24 @@ func routes(u *upgrade.Upgrader) http.Handler {
 	mux.HandleFunc("GET /slow", func(_ http.ResponseWriter, r *http.Request) {
 		time.Sleep(time.Duration(number(r, "ms")) * time.Millisecond)
 	})
-	mux.HandleFunc("GET /stream", func(w http.ResponseWriter, r *http.Request) { events.Serve(w, r, ticks{Of: number(r, "n")}) })
+	mux.HandleFunc("GET /stream", func(w http.ResponseWriter, r *http.Request) { events.Serve(w, r, ticks{To: number(r, "n")}) })
 	mux.HandleFunc("GET /ws", func(w http.ResponseWriter, r *http.Request) { echo.Serve(w, r, struct{}{}) })
+	mux.HandleFunc("POST /-/upgrade", func(w http.ResponseWriter, r *http.Request) { upgradeNow(u, w, r) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Pid", pid)
-		if broken == "errors" {
+		switch broken {
+		case "errors":
 			http.Error(w, "a broken release", http.StatusInternalServerError)
 			return
+		case "hangs":
+			select {}
 		}
 		mux.ServeHTTP(w, r)
 	})
 }
 
 func tick(e *stream.Events, t *ticks, pid string) error {
-	for ; t.Of == 0 || t.Sent < t.Of; t.Sent++ {
+	for ; t.To == 0 || t.Sent < t.To; t.Sent++ {
 		if err := e.SendData(fmt.Sprint(pid, " ", t.Sent)); err != nil {
 			return err
 		}

@@ -38,6 +38,9 @@ func writeTwice(dir string) error {
 		if err := Write(path, 2); !errors.Is(err, syscall.ENOSPC) {
 			return fmt.Errorf("Write() = %v, want ENOSPC", err)
 		}
+		if err := Try(path); !errors.Is(err, syscall.ENOSPC) {
+			return fmt.Errorf("Try() = %v, want ENOSPC", err)
+		}
 		if pid, err := Read(path); pid != 1 || err != nil {
 			return fmt.Errorf("file holds %d, %v, want 1", pid, err)
 		}

@@ -2,10 +2,10 @@
 // the tools that look there (PIDFile= of systemd.service(5), start-stop-daemon,
 // monitors), while processes replace each other.
 //
-// Start with [Write]; the process that ends calls [Remove]. All functions are
-// safe for concurrent use, by several processes as well: who reads the file sees
-// one whole number, the old or the new one, whatever fails in between and
-// whenever the power goes.
+// Start with [Write]; the process that ends calls [Remove], and [Try] says
+// beforehand whether Write would work. All functions are safe for concurrent use,
+// by several processes as well: who reads the file sees one whole number, the old
+// or the new one, whatever fails in between and whenever the power goes.
 //
 // The file is the decimal number and a line feed:
 //

@@ -268,5 +268,48 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// A trial leaves nothing behind, whatever becomes of it.
+func TestTry(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	dir := t.TempDir()
+	path := filepath.Join(dir, "app.pid")
+	if err := Try(path); err != nil {
+		t.Errorf("Try(no file) = %v", err)
+	}
+	wantAlone(t, dir)
+	if err := Write(path, 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range []string{"", "create", "write", "close", "remove"} {
+		for _, done := range []bool{false, true} {
+			w := &writer{fault: func(o string, d bool) error {
+				if o == "sync" {
+					t.Error("a trial waits for the disk")
+				}
+				if o == op && d == done {
+					return broken
+				}
+				return nil
+			}}
+			if err := w.try(path); errors.Is(err, broken) != (op != "") || op == "" && err != nil {
+				t.Errorf("%q, done %v: try() = %v", op, done, err)
+			}
+			if op == "remove" && !done { // it could not be
+				continue
+			}
+			if pid, err := Read(path); pid != 1 || err != nil {
+				t.Errorf("%q, done %v: file holds %d, %v, want 1", op, done, pid, err)
+			}
+		}
+	}
+	if err := Try(dir); !errors.Is(err, ErrNotRegular) {
+		t.Errorf("Try(directory) = %v, want ErrNotRegular", err)
+	}
+	if err := Try(filepath.Join(dir, "no", "app.pid")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Try(missing directory) = %v, want fs.ErrNotExist", err)
+	}
+}
+
 // steps are the steps of a write, in order.
 var steps = []string{"create", "write", "sync", "close", "rename", "syncdir"}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -28,6 +29,14 @@ var ErrNotRegular = errors.New("not a regular file")
 // just after the check is replaced, not followed.
 func Write(path string, pid int) error {
 	return (&writer{}).write(path, pid)
+}
+
+// Try finds out whether [Write] could replace the file at path now, by writing one
+// beside it and deleting that. Nothing waits for the disk: a file system that
+// promises room reserves it, and one of another machine flushes at close. Errors
+// are those of Write. A process killed in the middle leaves the same file as there.
+func Try(path string) error {
+	return (&writer{}).try(path)
 }
 
 // A SyncError reports that the directory could not be flushed to disk after the
@@ -84,7 +93,7 @@ func (w *writer) write(path string, pid int) error {
 	if err := checkTarget(path); err != nil {
 		return fail(err)
 	}
-	temp, err := w.writeTemp(path, text)
+	temp, err := w.writeTemp(path, text, true)
 	if err != nil {
 		return fail(err)
 	}
@@ -97,6 +106,26 @@ func (w *writer) write(path string, pid int) error {
 	}
 	if err := w.step("syncdir", func() error { return syncDir(filepath.Dir(path)) }); err != nil {
 		return &SyncError{Path: path, Err: err}
+	}
+	return nil
+}
+
+// try does what write does up to the sync, and undoes it.
+func (w *writer) try(path string) error {
+	fail := func(err error) error { return fmt.Errorf("write pid file %s: %w", path, err) }
+	if err := checkTarget(path); err != nil {
+		return fail(err)
+	}
+	text, err := format(math.MaxInt32) // the longest
+	if err != nil {
+		return fail(err)
+	}
+	temp, err := w.writeTemp(path, text, false)
+	if err == nil {
+		err = w.step("remove", func() error { return os.Remove(temp) })
+	}
+	if err != nil {
+		return fail(err)
 	}
 	return nil
 }
@@ -132,8 +161,9 @@ func checkRegular(info fs.FileInfo) error {
 	}
 }
 
-// writeTemp makes the temporary file and returns its path, or leaves none.
-func (w *writer) writeTemp(path, text string) (temp string, err error) {
+// writeTemp makes the temporary file, on the disk if sync is set, and returns its
+// path, or leaves none.
+func (w *writer) writeTemp(path, text string, sync bool) (temp string, err error) {
 	var f *os.File
 	err = w.step("create", func() error {
 		f, err = createTemp(path)
@@ -153,7 +183,7 @@ func (w *writer) writeTemp(path, text string) (temp string, err error) {
 			return err
 		})
 	}
-	if err == nil {
+	if err == nil && sync {
 		err = w.step("sync", f.Sync)
 	}
 	if closed := w.step("close", f.Close); err == nil {

@@ -30,7 +30,7 @@
 //	MainPID      MAINPID=<pid>
 //	Status       STATUS=<one line>
 //	Watchdog     WATCHDOG=1
-//	StoreFiles   FDSTORE=1, FDPOLL=0, FDNAME=<name>, with the descriptors
+//	StoreFiles   FDSTORE=1, FDPOLL=0, FDNAME=<name>, with the descriptors; see StoreLimit
 //	RemoveFiles  FDSTOREREMOVE=1, FDNAME=<name>
 //	Barrier      BARRIER=1, with one end of a pipe
 //

@@ -64,8 +64,8 @@ func (n *Notifier) Status(text string) error {
 
 // Watchdog says that the service is alive; see [Notifier.WatchdogInterval].
 func (n *Notifier) Watchdog() error {
-	if err := n.Err(); err != nil {
-		return err
+	if n != nil && n.err != nil {
+		return n.err
 	}
 	return n.send("WATCHDOG=1")
 }
@@ -74,7 +74,7 @@ func (n *Notifier) Watchdog() error {
 // name for the next start of the service, which finds them with [Files]. The
 // descriptors are borrowed during the call; for a socket in use, call it inside
 // SyscallConn().Control. The manager takes them only where the unit sets
-// FileDescriptorStoreMax=, which the variable FDSTORE shows, and does not say
+// FileDescriptorStoreMax=, which [Notifier.StoreLimit] tells, and does not say
 // when it drops them. It does not watch them: they stay until
 // [Notifier.RemoveFiles].
 func (n *Notifier) StoreFiles(name string, fds ...int) error {

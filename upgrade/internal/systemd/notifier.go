@@ -24,11 +24,13 @@ var ErrInvalid = errors.New("invalid value")
 type Notifier struct {
 	socket   string        // "" when there is no manager
 	interval time.Duration // half of WATCHDOG_USEC
+	store    int           // FDSTORE
+	storeErr error         // what is wrong with that
 	err      error         // what is wrong with the environment
 }
 
-// New reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID through env, which is
-// [os.LookupEnv] but in tests. A value that makes no sense is reported by
+// New reads NOTIFY_SOCKET, FDSTORE, WATCHDOG_USEC and WATCHDOG_PID through env, which
+// is [os.LookupEnv] but in tests. A value that makes no sense is reported by
 // [Notifier.Err], and by each call that would need it. Remove the variables
 // that [NotifyVariables] lists from the environment of children.
 func New(env func(string) (string, bool)) *Notifier {
@@ -42,13 +44,14 @@ func New(env func(string) (string, bool)) *Notifier {
 		return n
 	}
 	n.socket = socket
+	n.store, n.storeErr = storeLimit(env)
 	n.interval, n.err = watchdogInterval(env, os.Getpid())
 	return n
 }
 
 // NotifyVariables names the variables that [New] reads.
 func NotifyVariables() []string {
-	return []string{"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
+	return []string{"NOTIFY_SOCKET", "FDSTORE", "WATCHDOG_USEC", "WATCHDOG_PID"}
 }
 
 // Enabled reports whether there is a manager that listens.
@@ -58,10 +61,22 @@ func (n *Notifier) Enabled() bool { return n != nil && n.socket != "" }
 // error names the variable and wraps [ErrInvalid], and [errors.ErrUnsupported]
 // for a kind of socket that this package cannot reach.
 func (n *Notifier) Err() error {
-	if n == nil {
+	switch {
+	case n == nil:
 		return nil
+	case n.err != nil:
+		return n.err
 	}
-	return n.err
+	return n.storeErr
+}
+
+// StoreLimit is how many descriptors the manager keeps for the service
+// (FileDescriptorStoreMax=), from the variable FDSTORE. Zero means that it keeps none.
+func (n *Notifier) StoreLimit() int {
+	if n == nil {
+		return 0
+	}
+	return n.store
 }
 
 // WatchdogInterval is how often to call [Notifier.Watchdog]: half of the time
@@ -107,6 +122,19 @@ func watchdogInterval(env func(string) (string, bool), pid int) (time.Duration, 
 		return 0, invalid("WATCHDOG_USEC", value, "want microseconds, from 1 on")
 	}
 	return time.Duration(usec) * time.Microsecond / 2, nil
+}
+
+// storeLimit reads FDSTORE, which systemd sets from version 254 on.
+func storeLimit(env func(string) (string, bool)) (int, error) {
+	value, ok := env("FDSTORE")
+	if !ok {
+		return 0, nil
+	}
+	most, ok := parseDecimal(value, math.MaxInt32)
+	if !ok {
+		return 0, invalid("FDSTORE", value, "want a number of descriptors")
+	}
+	return int(most), nil
 }
 
 // parsePID reads the value of a variable that names a process.

@@ -176,3 +176,30 @@ func FuzzEnvironment(f *testing.F) {
 		}
 	})
 }
+
+func TestStoreLimit(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		n    *Notifier
+		want int
+		bad  bool
+	}{
+		"nil":        {nil, 0, false},
+		"no manager": {New(env("FDSTORE", "8")), 0, false},
+		"unset":      {New(env("NOTIFY_SOCKET", "/n")), 0, false},
+		"eight":      {New(env("NOTIFY_SOCKET", "/n", "FDSTORE", "8")), 8, false},
+		"none":       {New(env("NOTIFY_SOCKET", "/n", "FDSTORE", "0")), 0, false},
+		"negative":   {New(env("NOTIFY_SOCKET", "/n", "FDSTORE", "-1")), 0, true},
+		"text":       {New(env("NOTIFY_SOCKET", "/n", "FDSTORE", "x", "WATCHDOG_USEC", "10")), 0, true},
+	} {
+		if got := tt.n.StoreLimit(); got != tt.want || (tt.n.Err() != nil) != tt.bad {
+			t.Errorf("%s: StoreLimit, Err = %d, %v, want %d", name, got, tt.n.Err(), tt.want)
+		}
+		if tt.bad && !errors.Is(tt.n.Err(), ErrInvalid) {
+			t.Errorf("%s: Err = %v, want ErrInvalid", name, tt.n.Err())
+		}
+	}
+	if n := New(env("NOTIFY_SOCKET", "/n", "FDSTORE", "x", "WATCHDOG_USEC", "10")); n.WatchdogInterval() == 0 {
+		t.Error("a wrong FDSTORE costs the watchdog")
+	}
+}

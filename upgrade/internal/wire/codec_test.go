@@ -107,6 +107,10 @@ func TestEncodeRefuses(t *testing.T) {
 		"listener":         {Connection{Listener: bad}, 1, ErrMalformed},
 		"kind":             {Draining{Processes: []Process{{Connections: map[string]int{bad: 1}}}}, 0, ErrMalformed},
 		"path":             {Request{Path: bad}, 0, ErrMalformed},
+		"start":            {Start{Path: bad}, 0, ErrMalformed},
+		"argument":         {Start{Args: []string{bad}}, 0, ErrMalformed},
+		"variable":         {Start{Env: []string{bad}}, 0, ErrMalformed},
+		"served":           {Served{Release: Release{Path: bad}}, 0, ErrMalformed},
 	} {
 		if frame, err := encode(test.m, test.files); !errors.Is(err, test.want) {
 			t.Errorf("%s: encode = %d bytes, %v, want %v", name, len(frame), err, test.want)

@@ -33,7 +33,7 @@
 //
 //	kind  message     sent by     fields                                          files
 //	1     hello       both        min, max, pid, release, rejected, generation,   0
-//	                              limits
+//	                              limits, force
 //	2     sockets     old         sockets: name, network, address, requested,     one each,
 //	                              unlink                                          same order
 //	3     state       old         name, version, size (-1: unknown)               0

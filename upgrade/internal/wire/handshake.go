@@ -14,6 +14,7 @@ type Hello struct {
 	Rejected   []string `json:"rejected,omitempty"` // digests of releases that were rolled back
 	Generation int      `json:"generation"`         // of the sender; the first process has 1
 	Limits     Limits   `json:"limits"`             // what the sender accepts
+	Force      bool     `json:"force,omitempty"`    // take the sender's release though it was rolled back
 }
 
 // Limits is what the sender of a [Hello] accepts beyond the limits of a frame.

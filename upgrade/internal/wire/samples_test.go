@@ -17,7 +17,7 @@ func samples() []Message {
 	since := time.Date(2026, 2, 3, 4, 5, 6, 789, time.UTC)
 	return []Message{
 		Hello{},
-		Hello{Min: 1, Max: 3, PID: 4711, Release: release, Rejected: []string{digest}, Generation: 7, Limits: Limits{State: 1 << 30}},
+		Hello{Min: 1, Max: 3, PID: 4711, Release: release, Rejected: []string{digest}, Generation: 7, Limits: Limits{State: 1 << 30}, Force: true},
 		Sockets{},
 		Sockets{Sockets: []Socket{
 			{Name: "http", Network: "tcp", Address: "[::]:8080", Requested: ":8080"},

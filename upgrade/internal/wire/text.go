@@ -47,6 +47,10 @@ func identities(m Message) []string {
 			all = slices.AppendSeq(all, maps.Keys(p.Connections))
 		}
 		return all
+	case Start:
+		return append(append([]string{m.Path}, m.Args...), m.Env...)
+	case Served:
+		return m.Release.identities()
 	case Request:
 		return []string{m.Path}
 	}

@@ -12,18 +12,18 @@ const lanes = [
 ];
 const gap = 3500; // ms without a sample that break a line
 
-class Chart extends View {
+export class Chart extends View {
 	topics = ["stats"];
 	window = 180e3; // ms
 
 	build() {
-		this.readout = h("p", { class: "readout" });
-		this.svg = s("svg", { class: "chart", role: "img", height: bottom + 18 });
-		this.cursor = s("line", { class: "cursor", y1: top, y2: bottom });
-		this.range = h("input", { type: "range", class: "scrub", "aria-label": "Second shown above the chart", oninput: () => this.point(this.shown[this.range.valueAsNumber]), onblur: () => this.point() });
+		this.readout = h("p.readout");
+		this.svg = s("svg.chart", { role: "img", height: bottom + 18 });
+		this.cursor = s("line.cursor", { y1: top, y2: bottom });
+		this.range = h("input.scrub", { type: "range", "aria-label": "Second shown above the chart", oninput: () => this.point(this.shown[this.range.valueAsNumber]), onblur: () => this.point() });
 		const spans = h("select", { "aria-label": "Time shown", onchange: () => { this.window = spans.value * 60e3; this.redraw(); } },
 			[3, 2, 5].map((m) => h("option", { value: m }, `${m} minutes`)));
-		this.box = h("div", { class: "plot" }, this.svg, this.range);
+		this.box = h("div.plot", this.svg, this.range);
 		this.append(panel("Traffic", [this.readout, spans], this.box));
 		this.svg.addEventListener("pointermove", (e) => {
 			const t = this.from + ((e.clientX - this.svg.getBoundingClientRect().left - left) / this.width) * this.window;
@@ -58,7 +58,7 @@ class Chart extends View {
 		const out = [], step = this.window > 120e3 ? 60e3 : 30e3;
 		for (let t = Math.ceil(this.from / step) * step; t <= to; t += step) {
 			const x = this.x(t);
-			out.push(s("line", { class: "grid", x1: x, x2: x, y1: top, y2: bottom }));
+			out.push(s("line.grid", { x1: x, x2: x, y1: top, y2: bottom }));
 			if (x > 20 && x < this.width - 14) out.push(s("text", { x, y: bottom + 14, "text-anchor": "middle" }, clock(t, step < 60e3)));
 		}
 		return out;
@@ -69,11 +69,11 @@ class Chart extends View {
 		const peak = Math.max(0, ...this.shown.map((p) => p[key])), max = nice(peak), end = left + this.width;
 		const y = (v) => bottom - ((bottom - top) * v) / max;
 		const out = [
-			s("line", { class: "base", x1: left, x2: end, y1: bottom, y2: bottom }),
+			s("line.base", { x1: left, x2: end, y1: bottom, y2: bottom }),
 			s("text", { x: left + 2, y: top - 4 }, peak ? name : `${name}: none`),
 		];
 		for (const v of peak ? (key === "requests" ? [max / 2, max] : [max]) : []) {
-			out.push(s("line", { class: "grid", x1: left, x2: end, y1: y(v), y2: y(v) }), s("text", { x: end + 5, y: y(v) + 4 }, unit(v)));
+			out.push(s("line.grid", { x1: left, x2: end, y1: y(v), y2: y(v) }), s("text", { x: end + 5, y: y(v) + 4 }, unit(v)));
 		}
 		const floor = this.shown.map(() => 0); // on which the next generation stands
 		for (const n of this.numbers) {
@@ -81,8 +81,8 @@ class Chart extends View {
 			else this.runs(n, value, key === "p95" ? 0 : 1).forEach((run) => {
 				const at = (i, v) => [this.x(this.shown[i].t), y(v)];
 				const line = run.map((i) => at(i, floor[i] + value(this.shown[i], n)));
-				if (key === "requests") out.push(s("path", { class: "area", "data-hue": hue(n), d: path([...line, ...run.map((i) => at(i, floor[i])).reverse()]) }));
-				out.push(s("path", { class: "line", "data-hue": hue(n), d: path(line) }));
+				if (key === "requests") out.push(s("path.area", { "data-hue": hue(n), d: path([...line, ...run.map((i) => at(i, floor[i])).reverse()]) }));
+				out.push(s("path.line", { "data-hue": hue(n), d: path(line) }));
 			});
 			if (key !== "p95") this.shown.forEach((p, i) => { floor[i] += value(p, n); });
 		}
@@ -106,7 +106,7 @@ class Chart extends View {
 		const width = Math.max(1.5, (this.width * 1e3) / this.window - 1);
 		this.shown.forEach((p, i) => {
 			const v = value(p);
-			if (v) out.push(s("rect", { class: "bad", x: this.x(p.t) - width, y: y(floor[i] + v), width, height: Math.max(1, y(floor[i]) - y(floor[i] + v)) }));
+			if (v) out.push(s("rect.bad", { x: this.x(p.t) - width, y: y(floor[i] + v), width, height: Math.max(1, y(floor[i]) - y(floor[i] + v)) }));
 		});
 	}
 
@@ -114,8 +114,8 @@ class Chart extends View {
 		let free = Infinity; // labels are placed from the newest backwards
 		return [...this.store.marks.values()].filter((m) => m.t >= this.from && m.t <= this.from + this.window).sort((a, b) => b.t - a.t).map((m) => {
 			const x = this.x(m.t), label = String(m.number || "✕"), width = 8 + label.length * 7;
-			const g = s("g", { class: "flag", "data-hue": m.number ? hue(m.number) : null }, s("line", { x1: x, x2: x, y1: 4, y2: bottom }),
-				s("title", null, `${clock(m.t)} ${m.number ? `generation ${m.number} live` : "update refused"}`));
+			const g = s("g.flag", { "data-hue": m.number ? hue(m.number) : null }, s("line", { x1: x, x2: x, y1: 4, y2: bottom }),
+				s("title", `${clock(m.t)} ${m.number ? `generation ${m.number} live` : "update refused"}`));
 			if (x + width < free) {
 				g.append(s("rect", { x, width, height: 15, rx: 2 }), s("text", { x: x + width / 2, y: 11.5, "text-anchor": "middle" }, label));
 				free = x - 2;
@@ -131,8 +131,8 @@ class Chart extends View {
 		attr(this.cursor, "x1", this.x(p.t));
 		attr(this.cursor, "x2", this.x(p.t));
 		const p95 = `p95 ${took(p.p95 / 1e3)}`;
-		this.readout.replaceChildren(h("time", null, clock(p.t)), ...p.gens.map((g) => h("span", null, gen(g.number, ""), ` ${count(g.requests)}/s`,
-			g.failed ? h("b", { class: "failed" }, ` ${g.failed} failed`) : "")), h("span", null, p95));
+		this.readout.replaceChildren(h("time", clock(p.t)), ...p.gens.map((g) => h("span", gen(g.number, ""), ` ${count(g.requests)}/s`,
+			g.failed ? h("b.failed", ` ${g.failed} failed`) : "")), h("span", p95));
 		const words = [clock(p.t), ...p.gens.map((g) => `generation ${g.number} ${g.requests} requests, ${g.failed} failed`), p95].join("; ");
 		attr(this.range, "aria-valuetext", words);
 		attr(this.svg, "aria-label", "Traffic. " + words);
@@ -146,5 +146,3 @@ function nice(v) {
 	const p = 10 ** Math.floor(Math.log10(v || 1));
 	return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((m) => v <= m * p) * p;
 }
-
-customElements.define("theseus-chart", Chart);

@@ -29,21 +29,21 @@ export function layout(steps) {
 // dag draws the first 100 steps.
 export function dag(steps) {
 	const { nodes, width, height } = layout(steps.slice(0, 100));
-	const svg = s("svg", { class: "dag", width: width + 2, height: height + 2, viewBox: `-1 -1 ${width + 2} ${height + 2}`, role: "img", "aria-label": "Steps: " + steps.map(words).join("; ") });
+	const svg = s("svg.dag", { width: width + 2, height: height + 2, viewBox: `-1 -1 ${width + 2} ${height + 2}`, role: "img", "aria-label": "Steps: " + steps.map(words).join("; ") });
 	for (const n of nodes) {
 		for (const m of n.needs) {
 			const x = m.x + W, y = m.y + H / 2, mid = (x + n.x) / 2, end = n.y + H / 2;
-			svg.append(s("path", { class: "edge", d: `M${x} ${y}C${mid} ${y} ${mid} ${end} ${n.x} ${end}` }));
+			svg.append(s("path.edge", { d: `M${x} ${y}C${mid} ${y} ${mid} ${end} ${n.x} ${end}` }));
 		}
 	}
 	for (const { step, x, y } of nodes) {
 		const d = seconds(step.duration), name = [...step.name];
-		svg.append(s("g", { class: "node", "data-status": step.status, transform: `translate(${x} ${y})` },
-			s("title", null, words(step)), s("rect", { width: W, height: H, rx: 5 }),
+		svg.append(s("g.node", { "data-status": step.status, transform: `translate(${x} ${y})` },
+			s("title", words(step)), s("rect", { width: W, height: H, rx: 5 }),
 			s("text", { x: 10, y: 16 }, name.length > 14 ? name.slice(0, 13).join("") + "…" : step.name),
-			s("text", { class: "line2", x: 10, y: 30 }, `${signs[step.status] ?? "?"} ${d ? took(d) : step.status}${step.attempts > 1 ? ` ×${step.attempts}` : ""}`)));
+			s("text.line2", { x: 10, y: 30 }, `${signs[step.status] ?? "?"} ${d ? took(d) : step.status}${step.attempts > 1 ? ` ×${step.attempts}` : ""}`)));
 	}
-	return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Graph of the steps" }, svg);
+	return h("div.scroll", { tabindex: 0, role: "region", "aria-label": "Graph of the steps" }, svg);
 }
 
 const words = (st) => `${st.name} ${st.status}${st.attempts > 1 ? `, ${st.attempts} attempts` : ""}${st.error ? `: ${st.error}` : ""}`;

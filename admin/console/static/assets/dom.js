@@ -1,16 +1,19 @@
 // Building elements. A string becomes a text node, never markup: what the
 // server says cannot become an element, an attribute or a script.
 
-// h returns an HTML element, s an SVG one. Keys that begin with "on" are listeners.
-export const h = (tag, props, ...kids) => fill(document.createElement(tag), props, kids);
-export const s = (tag, props, ...kids) => fill(document.createElementNS("http://www.w3.org/2000/svg", tag), props, kids);
+// h returns an HTML element, s an SVG one: "tag.class", attributes if there are
+// any, and what is in it. Attributes that begin with "on" are listeners.
+export const h = (name, ...rest) => fill((tag) => document.createElement(tag), name, rest);
+export const s = (name, ...rest) => fill((tag) => document.createElementNS("http://www.w3.org/2000/svg", tag), name, rest);
 
-function fill(el, props, kids) {
-	for (const [key, value] of Object.entries(props ?? {})) {
+function fill(create, name, rest) {
+	const [tag, ...classes] = name.split("."), el = create(tag);
+	if (classes[0]) attr(el, "class", classes.join(" "));
+	for (const [key, value] of Object.entries(rest[0]?.constructor === Object ? rest.shift() : {})) {
 		if (key.startsWith("on")) el.addEventListener(key.slice(2), value);
 		else attr(el, key, value);
 	}
-	el.append(...kids.flat(2).filter((k) => k != null && k !== false));
+	el.append(...rest.flat(2).filter((k) => k != null && k !== false));
 	return el;
 }
 
@@ -51,17 +54,17 @@ export function keyed(parent, items, keyOf, make, update) {
 }
 
 // gen returns the badge of a generation. hue is its colour, 0 to 6.
-export const gen = (number, label = "gen ") => h("span", { class: "gen", "data-hue": hue(number) }, `${label}${number}`);
+export const gen = (number, label = "gen ") => h("span.gen", { "data-hue": hue(number) }, `${label}${number}`);
 export const hue = (number) => ((number % 7) + 7) % 7;
 
 // panel returns a section with a heading and what stands beside it.
-export const panel = (title, aside, ...body) => h("section", { class: "panel", "aria-label": title },
-	h("header", null, h("h2", null, title), h("div", { class: "aside" }, aside)), body);
+export const panel = (title, aside, ...body) => h("section.panel", { "aria-label": title },
+	h("header", h("h2", title), h("div.aside", aside)), body);
 
 // facts returns short texts in a row; what is false is left out.
-export const facts = (...list) => h("p", { class: "facts" }, list.filter(Boolean).map((f) => h("span", null, f)));
+export const facts = (...list) => h("p.facts", list.filter(Boolean).map((f) => h("span", f)));
 
-export const failure = (message) => h("p", { class: "error", role: "alert" }, message);
+export const failure = (message) => h("p.error", { role: "alert" }, message);
 
 // announce tells those who listen to the page.
 export const announce = (message) => text(document.getElementById("announcer"), message);
@@ -70,7 +73,7 @@ export const announce = (message) => text(document.getElementById("announcer"), 
 export class View extends HTMLElement {
 	connectedCallback() {
 		this.store = View.store;
-		this.build();
+		this.build?.();
 		for (const topic of this.topics) this.store.addEventListener(topic, () => this.redraw());
 		this.redraw();
 	}

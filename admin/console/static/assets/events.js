@@ -5,7 +5,7 @@ import { clock } from "./format.js";
 
 const levels = ["debug", "info", "warn", "error"];
 
-class Events extends View {
+export class Events extends View {
 	topics = ["events"];
 	held = null; // what is shown while paused
 
@@ -13,7 +13,7 @@ class Events extends View {
 		this.select = h("select", { "aria-label": "Level", onchange: () => this.redraw() },
 			["everything", "info and above", "warnings and errors", "errors"].map((words, i) => h("option", { value: i, selected: i === 1 }, words)));
 		this.pause = h("button", { onclick: () => this.toggle() });
-		this.list = h("ol", { class: "log", role: "log", "aria-live": "off", "aria-label": "Events", tabindex: 0 });
+		this.list = h("ol.log", { role: "log", "aria-live": "off", "aria-label": "Events", tabindex: 0 });
 		this.append(panel("Events", [this.select, this.pause], this.list));
 	}
 
@@ -29,12 +29,10 @@ class Events extends View {
 		const fresh = this.held && all.filter((e) => enough(e) && e.key > newest).length;
 		text(this.pause, this.held ? `Resume · ${fresh} new` : "Pause");
 		keyed(this.list, (this.held ?? all).filter(enough).slice(0, 150), (e) => e.key, (e) => h("li", { "data-level": e.level },
-			h("time", null, clock(e.t)), h("span", { class: "level" }, e.level),
-			h("span", { class: "message" }, e.generation && gen(e.generation, ""), " ", h("span", { class: "type" }, e.type), " ", e.message)));
+			h("time", clock(e.t)), h("span.level", e.level),
+			h("span.message", e.generation && gen(e.generation, ""), " ", h("span.type", e.type), " ", e.message)));
 		const last = all[0];
 		if (last && last.key !== this.told && (last.type === "update" || last.level === "error")) announce(last.message);
 		this.told = last?.key;
 	}
 }
-
-customElements.define("theseus-events", Events);

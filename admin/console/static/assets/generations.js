@@ -8,12 +8,12 @@ import { ago, clock, count, plural, seconds, time, took } from "./format.js";
 
 const triggers = { watch: "edit on disk", api: "reload by API", signal: "reload by signal" };
 
-class Generations extends View {
+export class Generations extends View {
 	topics = ["generations", "tick"];
 
 	build() {
 		this.total = h("span");
-		this.list = h("ol", { class: "rows generations" });
+		this.list = h("ol.rows.generations");
 		this.append(panel("Generations", this.total, this.list));
 	}
 
@@ -25,11 +25,11 @@ class Generations extends View {
 
 	make(number) {
 		const el = h("li", { "data-hue": hue(number) });
-		el.detail = h("div", { class: "detail", id: `g${number}`, hidden: true });
-		el.toggle = h("button", { class: "fold", "aria-expanded": false, "aria-controls": el.detail.id, onclick: () => this.toggle(el, number) },
-			gen(number, ""), el.state = h("span", { class: "tag" }), el.label = h("span", { class: "title" }), el.when = h("time"));
-		el.under = h("div", { class: "under" }, el.units = h("span", { class: "carried", "aria-hidden": "true" }, h("i")), el.facts = facts(),
-			el.back = h("button", { class: "quiet", "aria-label": `Roll back to generation ${number}`, onclick: () => openRollback(this.store, number) }, "Roll back"));
+		el.detail = h("div.detail", { id: `g${number}`, hidden: true });
+		el.toggle = h("button.fold", { "aria-expanded": false, "aria-controls": el.detail.id, onclick: () => this.toggle(el, number) },
+			gen(number, ""), el.state = h("span.tag"), el.label = h("span.title"), el.when = h("time"));
+		el.under = h("div.under", el.units = h("span.carried", { "aria-hidden": true }, h("i")), el.facts = facts(),
+			el.back = h("button.quiet", { "aria-label": `Roll back to generation ${number}`, onclick: () => openRollback(this.store, number) }, "Roll back"));
 		el.append(el.toggle, el.under, el.detail);
 		return el;
 	}
@@ -64,15 +64,13 @@ class Generations extends View {
 		const before = this.store.generations.find((g) => g.number < number)?.number;
 		const [{ generation: g = {}, files = [], units = [] }, { changes = [] }] = await Promise.all([call("GetGeneration", { number }), before ? call("DiffGenerations", { from: before, to: number }) : {}]);
 		const out = [facts(`created ${clock(time(g.created))}`, `trigger ${g.trigger}`, `update ${g.update}`, plural(files.length, "file"), g.digest?.slice(0, 19))];
-		if (before) out.push(h("h3", null, `Against generation ${before}`), summary(changes), diffs(changes));
-		out.push(h("h3", null, "Units"), units.length ? table(units) : h("p", { class: "none" }, "not in memory; kept on disk for rollback"));
+		if (before) out.push(h("h3", `Against generation ${before}`), summary(changes), diffs(changes));
+		out.push(h("h3", "Units"), units.length ? table(units) : h("p.none", "not in memory; kept on disk for rollback"));
 		return out;
 	}
 }
 
-const table = (units) => h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Units" }, h("table", null,
-	h("thead", null, h("tr", null, ["unit", "since", "runs", "errors", "used by"].map((n) => h("th", { scope: "col" }, n)))),
-	h("tbody", null, units.map((u) => h("tr", null, h("td", null, h("code", null, u.name), " ", h("small", null, u.engine)), h("td", null, gen(u.since ?? 0, "")),
-		h("td", null, count(u.executions)), h("td", { class: u.errors && "failed" }, count(u.errors)), h("td", null, (u.usedBy ?? []).join(", ")))))));
-
-customElements.define("theseus-generations", Generations);
+const table = (units) => h("div.scroll", { tabindex: 0, role: "region", "aria-label": "Units" }, h("table",
+	h("thead", h("tr", ["unit", "since", "runs", "errors", "used by"].map((n) => h("th", { scope: "col" }, n)))),
+	h("tbody", units.map((u) => h("tr", h("td", h("code", u.name), " ", h("small", u.engine)), h("td", gen(u.since ?? 0, "")),
+		h("td", count(u.executions)), h("td", { class: u.errors && "failed" }, count(u.errors)), h("td", (u.usedBy ?? []).join(", ")))))));

@@ -5,18 +5,18 @@ import { openDiff } from "./dialogs.js";
 import { View, announce, attr, gen, h, keyed, s, text } from "./dom.js";
 import { bytes, count, span, time, took } from "./format.js";
 
-class Header extends View {
+export class Header extends View {
 	topics = ["status", "connection", "tick"];
 
 	build() {
-		this.app = h("h1", null, "Theseus");
-		this.chip = h("span", { class: "chip" }, "…");
-		this.why = h("button", { class: "why", hidden: true, onclick: () => openDiff(this.store.status.live.number) });
-		this.conn = h("button", { class: "conn", title: "Connect now", onclick: () => this.store.start() });
-		this.about = h("span", { class: "about" });
-		this.append(h("header", { class: "top" }, h("img", { src: "assets/icon.svg", alt: "", width: 26, height: 26 }), this.app, this.chip, this.why,
-			h("div", { class: "meta" }, this.about, this.conn, h("button", { class: "icon", id: "theme", title: "Theme (t)" }),
-				h("button", { class: "icon", id: "help", title: "Keys (?)", "aria-label": "Help" }, "?"))));
+		this.app = h("h1", "Theseus");
+		this.chip = h("span.chip", "…");
+		this.why = h("button.why", { hidden: true, onclick: () => openDiff(this.store.status.live.number) });
+		this.conn = h("button.conn", { title: "Connect now", onclick: () => this.store.start() });
+		this.about = h("span.about");
+		this.append(h("header.top", h("img", { src: "assets/icon.svg", alt: "", width: 26, height: 26 }), this.app, this.chip, this.why,
+			h("div.meta", this.about, this.conn, h("button.icon", { id: "theme", title: "Theme (t)" }),
+				h("button.icon", { id: "help", title: "Keys (?)", "aria-label": "Help" }, "?"))));
 	}
 
 	draw() {
@@ -30,7 +30,7 @@ class Header extends View {
 		const busy = ["idle", "active", undefined].includes(st.state) ? "" : ` ${st.state}…`;
 		text(this.app, app);
 		if (this.chip.textContent !== `gen ${number}${words}${busy}`) {
-			this.chip.replaceChildren(gen(number), h("span", null, words), busy);
+			this.chip.replaceChildren(gen(number), h("span", words), busy);
 			attr(this.chip, "data-state", state);
 			announce(`generation ${number}: ${words}`);
 		}
@@ -53,17 +53,17 @@ const tiles = [
 	["Goroutines", (st, x) => count(x.goroutines), () => "", "goroutines"],
 ];
 
-class Numbers extends View {
+export class Numbers extends View {
 	topics = ["status", "stats"];
 
 	build() {
-		this.append(this.list = h("dl", { class: "tiles" }));
+		this.append(this.list = h("dl.tiles"));
 	}
 
 	draw() {
 		const st = this.store.status ?? {}, samples = this.store.samples.slice(-60), last = samples.at(-1) ?? {};
 		keyed(this.list, tiles, ([name]) => name,
-			([name]) => h("div", null, h("dt", null, name), h("dd", null, h("b"), h("small")), s("svg", { class: "spark", "aria-hidden": "true", viewBox: "0 0 60 20", preserveAspectRatio: "none" }, s("path", { "vector-effect": "non-scaling-stroke" }))),
+			([name]) => h("div", h("dt", name), h("dd", h("b"), h("small")), s("svg.spark", { "aria-hidden": true, viewBox: "0 0 60 20", preserveAspectRatio: "none" }, s("path", { "vector-effect": "non-scaling-stroke" }))),
 			(el, [name, value, remark, key]) => {
 				text(el.querySelector("b"), value(st, last));
 				text(el.querySelector("small"), remark(st, last));
@@ -73,6 +73,3 @@ class Numbers extends View {
 			});
 	}
 }
-
-customElements.define("theseus-header", Header);
-customElements.define("theseus-numbers", Numbers);

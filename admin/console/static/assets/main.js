@@ -16,8 +16,10 @@ addEventListener("hashchange", () => {
 });
 document.addEventListener("visibilitychange", () => document.hidden || store.refresh());
 
-// The views need the store.
-await Promise.all(["header", "problems", "chart", "generations", "work", "events"].map((name) => import(`./${name}.js`)));
+// The views need the store. Each class of these modules is the element of its name.
+for (const views of await Promise.all(["header", "problems", "chart", "generations", "process", "work", "events"].map((name) => import(`./${name}.js`)))) {
+	for (const [name, view] of Object.entries(views)) customElements.define(`theseus-${name.toLowerCase()}`, view);
+}
 
 const keep = (key, value) => { try { localStorage.setItem(`theseus.${key}`, value); } catch { /* storage is off */ } };
 
@@ -44,8 +46,7 @@ const actions = {
 	"?": ["these keys", help],
 };
 function help() {
-	const keys = Object.entries(actions).map(([k, [words]]) => [k, words]);
-	openHelp(keys, keysOn, (on) => { keysOn = on; keep("keys", on ? "on" : "off"); });
+	openHelp(Object.entries(actions), keysOn, (on) => { keysOn = on; keep("keys", on ? "on" : "off"); });
 }
 document.getElementById("help").onclick = help;
 document.addEventListener("keydown", (e) => {

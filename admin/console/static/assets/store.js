@@ -1,8 +1,8 @@
 // What the page knows. Events say that something changed, the API what is true.
-// Topics: those of loaders, stats, events, connection, tick (each second).
+// Topics: those of loaders, stats, events, upgrade, connection, tick (each second).
 
 import { APIError, Stream, call, now } from "./api.js";
-import { time } from "./format.js";
+import { time, took } from "./format.js";
 
 const list = (method, key, limit) => async () => (await call(method, { limit }))[key] ?? [];
 const loaders = {
@@ -19,6 +19,7 @@ const stale = {
 	update: [0, "status", "generations", "updates", "jobs"],
 	generation: [0, "status", "generations"],
 	drift: [0, "status"],
+	upgrade: [0, "status"],
 	app: [0, "status"],
 	run: [1000, "runs", "jobs"],
 	job: [1000, "runs", "jobs"],
@@ -33,6 +34,7 @@ export class Store extends EventTarget {
 	samples = []; // of each second, oldest first; at most 330
 	marks = new Map(); // update id → {t, number}; number 0 for a refused one
 	events = []; // newest first; at most 500
+	upgrade = null; // the last one: {steps, status, end}
 	connection = { kind: "connecting" };
 	denied = () => {}; // called with the reason when the token is missing or wrong
 
@@ -100,6 +102,7 @@ export class Store extends EventTarget {
 		if (type === "stats") this.#sample(e.data ?? {});
 		else this.#log(e);
 		if (type === "update" && e.data) this.#mark(e.data);
+		if (type === "upgrade" && e.data) this.#step(e.data, e.message);
 		const [age, ...topics] = stale[type] ?? [0];
 		this.refresh(age, topics);
 	}
@@ -107,7 +110,7 @@ export class Store extends EventTarget {
 	#sample(d) {
 		const t = time(d.time);
 		if (t <= (this.samples.at(-1)?.t ?? 0)) return;
-		const gens = (d.generations ?? []).map((g) => ({ number: g.number, requests: g.requests, failed: g.failed, p95: g.p95_ms }));
+		const gens = (d.generations ?? []).map((g) => ({ ...g, p95: g.p95_ms }));
 		const sum = (key) => gens.reduce((n, g) => n + g[key], 0);
 		this.samples.push({ ...d, t, gens, requests: sum("requests"), failed: sum("failed"), p95: Math.max(0, ...gens.map((g) => g.p95)) });
 		if (this.samples.length > 330) this.samples.shift();
@@ -121,11 +124,21 @@ export class Store extends EventTarget {
 		this.#changed("stats");
 	}
 
+	// #step notes how an upgrade goes. That it went well both processes tell.
+	#step({ name, step, took_ns, pid, peer }, message) {
+		const end = { failed: message, committed: `pid ${pid} → pid ${peer}`, serving: peer && `pid ${peer} → pid ${pid}` }[name];
+		if (end ? end === this.upgrade?.end : name !== "step") return;
+		if (!this.upgrade || this.upgrade.end) this.upgrade = { steps: [], status: "running" };
+		if (end) Object.assign(this.upgrade, { end, status: name === "failed" ? "failed" : "ok" });
+		else this.upgrade.steps.push(`${step} ${took(took_ns / 1e9)}`);
+		this.#changed("upgrade");
+	}
+
 	#log({ message = "", type = "", time: at, generation, level, data }) {
 		level = (level || "info").toLowerCase();
 		// Requests and steps are detail, unless they failed.
 		const failed = data?.status >= 500 || data?.status === "failed";
-		if (level === "info") level = failed ? "warn" : /^(step |request$)/.test(message) ? "debug" : level;
+		if (level === "info") level = failed ? "warn" : /^(step |request$|upgrade: )/.test(message) ? "debug" : level;
 		if (type === "log" && data) message += Object.entries(data).map(([k, v]) => ` ${k}=${v}`).join("");
 		this.events.unshift({ key: ++this.#seq, t: time(at) || now(), type, level, message, generation });
 		this.events.length = Math.min(this.events.length, 500);

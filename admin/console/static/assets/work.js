@@ -5,18 +5,18 @@ import { dag } from "./dag.js";
 import { View, attr, facts, gen, h, keyed, panel, text } from "./dom.js";
 import { ago, clock, count, plural, seconds, signs, span, time, took } from "./format.js";
 
-class Jobs extends View {
+export class Jobs extends View {
 	topics = ["jobs", "tick"];
 
 	build() {
-		this.list = h("ul", { class: "rows jobs" });
-		this.append(panel("Jobs", null, this.none = h("p", { class: "none" }, "no jobs in this generation"), this.list));
+		this.list = h("ul.rows.jobs");
+		this.append(panel("Jobs", null, this.none = h("p.none", "no jobs in this generation"), this.list));
 	}
 
 	draw() {
 		this.none.hidden = this.store.jobs.length > 0;
 		keyed(this.list, this.store.jobs, (j) => j.name,
-			(j) => h("li", null, h("b", null, j.name), h("span", { class: "when" }), h("span", { class: "how" }), h("span", { class: "how" })),
+			(j) => h("li", h("b", j.name), h("span.when"), h("span.how"), h("span.how")),
 			(el, j) => {
 				const [, when, how, counts] = el.children;
 				const wait = (time(j.next) - now()) / 1e3;
@@ -28,13 +28,13 @@ class Jobs extends View {
 	}
 }
 
-class Runs extends View {
+export class Runs extends View {
 	topics = ["runs", "tick"];
 	open = null; // the run that is unfolded; at first the newest that has steps
 
 	build() {
-		this.list = h("ol", { class: "rows runs" });
-		this.append(panel("Runs", null, this.none = h("p", { class: "none" }, "nothing has run yet"), this.list));
+		this.list = h("ol.rows.runs");
+		this.append(panel("Runs", null, this.none = h("p.none", "nothing has run yet"), this.list));
 	}
 
 	draw() {
@@ -46,10 +46,10 @@ class Runs extends View {
 
 	make(r) {
 		const el = h("li");
-		el.detail = h("div", { class: "detail", id: `run-${r.id}` });
-		el.toggle = h("button", { class: "fold", "aria-controls": el.detail.id, onclick: () => { this.open = this.open === r.id ? "" : r.id; this.redraw(); } },
-			el.status = h("span", { class: "sign", role: "img" }), h("span", { class: "title" }, r.name, r.kind === "job" && h("small", null, " job")),
-			el.steps = h("span", { class: "steps" }), gen(r.generation ?? 0, ""), el.lasted = h("span", { class: "lasted" }), el.when = h("time"));
+		el.detail = h("div.detail", { id: `run-${r.id}` });
+		el.toggle = h("button.fold", { "aria-controls": el.detail.id, onclick: () => { this.open = this.open === r.id ? "" : r.id; this.redraw(); } },
+			el.status = h("span.sign", { role: "img" }), h("span.title", r.name, r.kind === "job" && h("small", " job")),
+			el.steps = h("span.steps"), gen(r.generation ?? 0, ""), el.lasted = h("span.lasted"), el.when = h("time"));
 		el.append(el.toggle, el.detail);
 		return el;
 	}
@@ -68,10 +68,7 @@ class Runs extends View {
 		el.steps.replaceChildren(...steps.slice(0, 12).map((st) => h("i", { "data-status": st.status })));
 		if (!open) return;
 		const errors = [...steps.filter((st) => st.error).map((st) => `${st.name}: ${st.error}`), r.error].filter(Boolean);
-		el.detail.replaceChildren(steps.length ? dag(steps) : "", ...errors.map((e) => h("p", { class: "error" }, e)),
+		el.detail.replaceChildren(steps.length ? dag(steps) : "", ...errors.map((e) => h("p.error", e)),
 			facts(`started ${clock(time(r.started))}`, r.unit, r.tick && `tick ${r.tick}`, r.id));
 	}
 }
-
-customElements.define("theseus-jobs", Jobs);
-customElements.define("theseus-runs", Runs);

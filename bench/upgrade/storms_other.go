@@ -1,0 +1,7 @@
+//go:build !unix
+
+package main
+
+var stopSignals, hangupSignals []int
+
+func sendSignal(int, int) {}
