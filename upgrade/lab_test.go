@@ -179,7 +179,7 @@ func (s *service) labRoutes(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("GET /env", func(w http.ResponseWriter, r *http.Request) {
 		for _, kv := range os.Environ() {
-			if strings.HasPrefix(kv, "LISTEN_") || strings.HasPrefix(kv, "THESEUS_") {
+			if strings.HasPrefix(kv, "LISTEN_") || strings.HasPrefix(kv, "THESEUS_") && !strings.HasPrefix(kv, markVariable) {
 				fmt.Fprintln(w, kv)
 			}
 		}

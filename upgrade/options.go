@@ -78,6 +78,11 @@ type Options struct {
 	// too. Zero means 0.5; a negative value means that answers are not looked at.
 	MaxErrorRate float64
 
+	// KeepSockets refuses a successor that does not accept from every socket that
+	// this process accepts from. Otherwise those that it leaves out are closed when
+	// this process has drained, and a warning says so.
+	KeepSockets bool
+
 	// MaxMemory is the resident memory, in bytes, at which a probation ends. Zero
 	// means 512 MiB more than four times what this process has; a negative value
 	// means without limit. It is measured on Linux only.

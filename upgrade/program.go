@@ -172,7 +172,7 @@ func successorEnv(env []string) []string {
 	var kept []string
 	for _, kv := range env {
 		switch name, _, _ := strings.Cut(kv, "="); name {
-		case variable, supervisorVariable, beatVariable, pathVariable, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID":
+		case variable, supervisorVariable, beatVariable, pathVariable, markVariable, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID":
 		default:
 			kept = append(kept, kv)
 		}

@@ -2,6 +2,8 @@ package upgrade
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -35,18 +37,28 @@ type successor struct {
 // variable names the descriptor of the control link in a successor's environment.
 const variable = "THESEUS_UPGRADE_FD"
 
+// markVariable tells the processes of one successor from all others: they inherit it.
+const markVariable = "THESEUS_UPGRADE_MARK"
+
+// newMark returns a text that nobody has used.
+func newMark() string {
+	b := make([]byte, 8)
+	_, _ = rand.Read(b) // it never fails
+	return hex.EncodeToString(b)
+}
+
 // pathVariable names the file that the successor was started from: its own first
 // argument may be relative to a directory that is no longer the working one.
 const pathVariable = "THESEUS_UPGRADE_PATH"
 
 // spawn starts the program at path as successor. The system returns only once it
 // has loaded the program, which from a file system that hangs may be never.
-func (u *Upgrader) spawn(ctx context.Context, path string) (*wire.Link, *peer, error) {
+func (u *Upgrader) spawn(ctx context.Context, path, mark string) (*wire.Link, *peer, error) {
 	link, theirs, err := wire.Pair()
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd := u.command(path, theirs)
+	cmd := u.command(path, mark, theirs)
 	started := make(chan error, 1)
 	go func() {
 		defer theirs.Close()
@@ -70,13 +82,14 @@ func (u *Upgrader) spawn(ctx context.Context, path string) (*wire.Link, *peer, e
 	return link, child(cmd), nil
 }
 
-// start starts the program at path as successor: a child, or the supervisor's.
-func (u *Upgrader) start(ctx context.Context, path string) (*successor, error) {
+// start starts the program at path as successor: a child, or the supervisor's. What
+// it starts itself carries the mark, too.
+func (u *Upgrader) start(ctx context.Context, path, mark string) (*successor, error) {
 	start := u.spawn
 	if u.Supervised() {
 		start = u.sup.start
 	}
-	link, p, err := start(ctx, path)
+	link, p, err := start(ctx, path, markVariable+"="+mark)
 	if err != nil {
 		return nil, err
 	}
@@ -92,11 +105,11 @@ func newSuccessor(u *Upgrader, link *wire.Link, p *peer, release Release) *succe
 }
 
 // command is how the successor is started.
-func (u *Upgrader) command(path string, link *os.File) *exec.Cmd {
+func (u *Upgrader) command(path, mark string, link *os.File) *exec.Cmd {
 	cmd := exec.Command(path)
 	cmd.Args = append([]string{os.Args[0]}, u.opt.Args...)
 	cmd.Env = append(successorEnv(os.Environ()), u.opt.Env...)
-	cmd.Env = append(cmd.Env, variable+"=3", pathVariable+"="+path)
+	cmd.Env = append(cmd.Env, variable+"=3", pathVariable+"="+path, mark)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{link}
 	closeOnExec()

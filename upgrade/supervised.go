@@ -164,9 +164,9 @@ func (s *supervisor) carryOut(m wire.Request) {
 
 // start has the supervisor start the program at path. Answers come in the order of
 // the questions.
-func (s *supervisor) start(ctx context.Context, path string) (*wire.Link, *peer, error) {
+func (s *supervisor) start(ctx context.Context, path, mark string) (*wire.Link, *peer, error) {
 	answer := make(chan startedProcess, 1)
-	if err := s.order(answer, path); err != nil {
+	if err := s.order(answer, path, mark); err != nil {
 		return nil, nil, err
 	}
 	select {
@@ -183,7 +183,7 @@ func (s *supervisor) start(ctx context.Context, path string) (*wire.Link, *peer,
 	}
 }
 
-func (s *supervisor) order(answer chan startedProcess, path string) error {
+func (s *supervisor) order(answer chan startedProcess, path, mark string) error {
 	s.starting.Lock()
 	defer s.starting.Unlock()
 	s.mu.Lock()
@@ -194,7 +194,7 @@ func (s *supervisor) order(answer chan startedProcess, path string) error {
 	s.ready = append(s.ready, answer)
 	s.mu.Unlock()
 	u := s.u
-	err := s.link.Send(wire.Start{Path: path, Args: u.ownArgs, Env: append(append([]string{}, u.opt.Env...), pathVariable+"="+path)})
+	err := s.link.Send(wire.Start{Path: path, Args: u.ownArgs, Env: append(append([]string{}, u.opt.Env...), pathVariable+"="+path, mark)})
 	if err != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/theseus-run/theseus/internal/executable"
@@ -38,8 +39,9 @@ type Report struct {
 	PID     int           `json:"pid"`
 	Release Release       `json:"release"`
 	Steps   []Step        `json:"steps"`
-	Serving time.Duration `json:"serving_ns"` // from the request until the new process accepted
-	Took    time.Duration `json:"took_ns"`    // with the probation
+	Serving time.Duration `json:"serving_ns"`        // from the request until the new process accepted
+	Took    time.Duration `json:"took_ns"`           // with the probation
+	Dropped []string      `json:"dropped,omitempty"` // sockets that it did not take over
 }
 
 // A Step of an upgrade and how long it took.
@@ -107,7 +109,7 @@ func (u *Upgrader) upgrade(ctx context.Context, a *attempt) (*Report, error) {
 		u.succeeded(a)
 		return &a.report, nil
 	}
-	a.undo(err, ctx.Err() != nil)
+	err = a.undo(err, ctx.Err() != nil)
 	var rejected *RejectedError
 	if errors.As(err, &rejected) {
 		return nil, rejected
@@ -175,6 +177,7 @@ type attempt struct {
 	claimed bool   // it is the one upgrade that there may be
 	step    string
 	next    *successor
+	mark    string            // in the environment of what the successor starts; empty before the start
 	file    *os.File          // of the program
 	hashing *hashing          // of that, under way; nil if none is
 	states  map[string][]byte // of the singletons, which are released; nil before
@@ -342,7 +345,8 @@ func (a *attempt) start(ctx context.Context) error {
 	if a.guest != nil {
 		return nil
 	}
-	next, err := a.u.start(ctx, a.report.Release.Path)
+	a.mark = newMark()
+	next, err := a.u.start(ctx, a.report.Release.Path, a.mark)
 	if err != nil {
 		return err
 	}
@@ -443,7 +447,31 @@ func (a *attempt) ready(ctx context.Context) error {
 		return err
 	}
 	a.next.sockets, a.next.heartbeat = ready.Sockets, heartbeat(ready.Heartbeat)
+	a.report.Dropped = a.u.dropped(a.next)
+	if len(a.report.Dropped) == 0 {
+		return nil
+	}
+	if a.u.opt.KeepSockets {
+		return fmt.Errorf("it does not take over the listener %s", strings.Join(a.report.Dropped, ", "))
+	}
+	a.u.opt.Log.Warn("the new process does not take over all sockets: these will be closed", "sockets", a.report.Dropped)
 	return nil
+}
+
+// dropped returns the names of the sockets in use here that the successor leaves out.
+func (u *Upgrader) dropped(next *successor) (names []string) {
+	listeners, packets := u.sockets()
+	for _, l := range listeners {
+		if !l.isClosed() && !next.claimed(l.name) {
+			names = append(names, l.name)
+		}
+	}
+	for _, p := range packets {
+		if !p.isClosed() && !next.claimed(p.name) {
+			names = append(names, p.name)
+		}
+	}
+	return names
 }
 
 // release gives up the singletons: from here until they are acquired again, by
@@ -472,9 +500,9 @@ func (a *attempt) serve(ctx context.Context) error {
 	return nil
 }
 
-// undo brings the service back here. GivenUp means that the program is not to
-// blame.
-func (a *attempt) undo(why error, givenUp bool) {
+// undo brings the service back here, and returns why with what there is to add.
+// GivenUp means that the program is not to blame.
+func (a *attempt) undo(why error, givenUp bool) error {
 	u := a.u
 	if a.served {
 		u.resume()
@@ -485,6 +513,9 @@ func (a *attempt) undo(why error, givenUp bool) {
 		a.next.dismiss(why)
 	default:
 		a.next.giveUp(why, a.served)
+		if n := killMarked(a.mark); n > 0 {
+			why = fmt.Errorf("%w (%d processes that it left behind were killed)", why, n)
+		}
 	}
 	if a.frozen {
 		u.thawPools()
@@ -503,6 +534,7 @@ func (a *attempt) undo(why error, givenUp bool) {
 	a.reloaded()
 	u.socketsChanged() // what was not told meanwhile
 	u.emit(Event{Name: "failed", Step: a.step, Peer: a.pid(), Took: time.Since(a.began), Err: why, Release: a.report.Release})
+	return why
 }
 
 // reject remembers a program that served and failed by its own doing.

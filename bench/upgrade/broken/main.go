@@ -52,7 +52,7 @@ func run(c config) error {
 	begin()
 	beginFault()
 	u, err := upgrade.New(upgrade.Options{PIDFile: c.pidfile, ReadyTimeout: c.ready, Probation: c.probation, Heartbeat: c.heartbeat,
-		IdleGrace: c.idle, DrainTimeout: c.drain, Health: healthy, Log: logger})
+		IdleGrace: c.idle, DrainTimeout: c.drain, Health: healthy, Log: logger, KeepSockets: true})
 	if err != nil {
 		return err
 	}
