@@ -24,9 +24,9 @@ import (
 // runFlags are the flags of `theseus run`.
 type runFlags struct {
 	listen, admin, state, logFormat, logLevel string
-	pidFile                                   string
-	noWatch, demo, check                      bool
-	poll, quiet, probation                    time.Duration
+	pidFile, rendezvous                       string
+	noWatch, demo, check, supervise           bool
+	poll, quiet, probation, stall             time.Duration
 	rate                                      float64
 }
 
@@ -47,6 +47,9 @@ at once with status 130. SIGQUIT prints the stacks of all goroutines and goes on
 			if f.check {
 				return e.checkUpgrade(c.Context(), dirArg(args), f)
 			}
+			if f.supervise {
+				return e.supervise(c.Context(), f)
+			}
 			return e.run(c.Context(), dirArg(args), f)
 		},
 	}
@@ -60,6 +63,9 @@ at once with status 130. SIGQUIT prints the stacks of all goroutines and goes on
 	c.Flags().Float64Var(&f.rate, "rate", 200, "with --demo: requests per second; negative: as many as are answered")
 	c.Flags().StringVar(&f.pidFile, "pid-file", "", "file that holds the process id of the process that serves, also after an upgrade")
 	c.Flags().DurationVar(&f.probation, "probation", 0, "how long the old process stands by after an upgrade (default 2s; negative: not at all)")
+	c.Flags().StringVar(&f.rendezvous, "rendezvous", "", "Unix socket at which the next process that is started with it finds this one, and takes over from it")
+	c.Flags().BoolVar(&f.supervise, superviseFlag, false, "run below a supervisor with a process id that stays: it starts a process that crashed or hangs anew from its last state")
+	c.Flags().DurationVar(&f.stall, "stall-timeout", 0, "with --supervise: how long a process may hang before it is killed and started anew (default 30s; negative: for ever)")
 	c.Flags().BoolVar(&f.check, checkFlag, false, "say whether this program can serve what is live, and end")
 	_ = c.Flags().MarkHidden(checkFlag)
 	c.Flags().StringVar(&f.logFormat, "log-format", "auto", "auto, text or json")
@@ -105,7 +111,7 @@ func (e *env) run(ctx context.Context, path string, f runFlags) error {
 	signal.Notify(signals, handledSignals...) // to the very end: a late one must not change the exit status
 
 	start := time.Now()
-	process, err := instance.NewProcess(upgrade.Options{CheckArgs: checkArgs(), PIDFile: f.pidFile, Probation: f.probation, Log: log})
+	process, err := instance.NewProcess(upgrade.Options{CheckArgs: checkArgs(), PIDFile: f.pidFile, Rendezvous: f.rendezvous, Probation: f.probation, Log: log})
 	if err != nil {
 		return err
 	}
