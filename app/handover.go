@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/theseus-run/theseus/internal/schedule"
+	"github.com/theseus-run/theseus/internal/store"
 )
 
 // ErrSuspended is returned for a change asked of an app whose history and schedule
@@ -101,9 +102,13 @@ func (a *App) Suspend(ctx context.Context) ([]byte, error) {
 	h := a.describe()
 	state, err := a.encodeHandover(h)
 	if err == nil {
+		err = a.offerProgram()
+	}
+	if err == nil {
 		err = a.store.Yield()
 	}
 	if err != nil {
+		a.dropProgram(err.Error())
 		a.resumeHere(before)
 		return nil, fmt.Errorf("suspend the app: %w", err)
 	}
@@ -227,13 +232,22 @@ func (a *App) takeOver(ctx context.Context, before role, h *handover) error {
 	if h == nil { // its owner died
 		err = a.recover()
 	}
-	if err == nil && before == standby {
-		err = a.follow(ctx, h)
+	switch {
+	case err != nil:
+	case before == suspended:
+		a.dropProgram("this process took the service back")
+	default:
+		if err = a.follow(ctx, h); err == nil {
+			err = a.takeProgram()
+		}
 	}
 	if err != nil {
-		err = errors.Join(err, a.store.Yield())
+		return errors.Join(err, a.store.Yield())
 	}
-	return err
+	if t := a.store.Machine().Slot(store.AppSlot).Trial; t != nil && before == standby {
+		a.observe(store.AppSlot, *t)
+	}
+	return nil
 }
 
 // follow makes the app what the last owner was: generation, disk, schedule, data.
@@ -302,6 +316,7 @@ func (a *App) Confirm() {
 	if a.role() != probation || a.enterRole(context.Background(), owner) != nil {
 		return
 	}
+	a.keepProgram()
 	a.mu.Lock()
 	if a.driftWhy == waitingDrift {
 		a.driftWhy = ""

@@ -152,6 +152,19 @@ func TestHandoverTakenBack(t *testing.T) {
 	if got := body(t, old, "/n"); got != "4" {
 		t.Errorf("n = %s, want 4", got)
 	}
+	if got := programs(old); strings.ReplaceAll(got, "rolled_back ", "") != "" || got == "" {
+		t.Errorf("programs in the history: %s", got)
+	}
+}
+
+// programs returns the outcomes of changes of the program in the history.
+func programs(a *app.App) (all string) {
+	for _, u := range a.Updates(0) {
+		if u.Trigger == "upgrade" {
+			all += string(u.Outcome) + " "
+		}
+	}
+	return all
 }
 
 // An owner that dies leaves no state: the next one goes on from the history.
@@ -176,6 +189,9 @@ func TestHandoverFromTheDead(t *testing.T) {
 	}
 	write(t, dir, map[string]string{"handlers/v.js": "export default () => 3;\n"})
 	waitFor(t, "generation 3", func() bool { return next.Status().Live.Number == 3 })
+	if got := programs(next); got != "live " {
+		t.Errorf("programs in the history: %s", got)
+	}
 }
 
 // Suspend waits for an update that runs, as long as it may.

@@ -126,7 +126,11 @@ func (a *App) newRunner() *update.Runner {
 // report notes the end of a trial in the history. What becomes live is noted by the
 // update itself.
 func (a *App) report(r update.Report) {
-	if r.Outcome == update.Live || r.Outcome == update.Refused || r.Slot != store.AppSlot {
+	if r.Slot == binarySlot {
+		a.reportProgram(r)
+		return
+	}
+	if r.Outcome == update.Live || r.Outcome == update.Refused {
 		return
 	}
 	t := Trial{Update: r.Change, Generation: r.Version.Number, Outcome: Outcome(r.Outcome), Why: r.Why, Ended: r.At}
@@ -173,7 +177,7 @@ func (a *App) judged(t Trial) {
 func (a *App) recover() error {
 	found := a.store.Recovered()
 	for _, r := range found.Reports {
-		if !a.inHistory(r) {
+		if r.Slot == store.AppSlot && !a.inHistory(r) {
 			a.restore(r)
 			a.report(r)
 		}
@@ -182,7 +186,7 @@ func (a *App) recover() error {
 	if m.State() == string(update.Idle) {
 		return nil // nothing to end: a start writes nothing
 	}
-	if c := m.Change; c != nil && c.Kind != update.KindRevert {
+	if c := m.Change; c != nil && c.Kind != update.KindRevert && c.Slot == store.AppSlot {
 		a.remember(Update{ID: c.ID, Trigger: c.Trigger, Message: c.Message, Outcome: OutcomeInterrupted, From: c.From.Number,
 			Digest: c.Source, Started: c.Began, Ended: time.Now()})
 	}

@@ -27,12 +27,15 @@ type updater struct {
 func (a *App) begin(c Change, digest string) *updater {
 	now := time.Now()
 	up := &updater{app: a, phase: now, u: Update{
-		ID: "u" + strconv.FormatInt(now.UnixMicro(), 36), Trigger: c.Trigger, Message: c.Message,
+		ID: newUpdateID(now), Trigger: c.Trigger, Message: c.Message,
 		State: StateReceived, Digest: digest, Started: now, From: a.liveNumber(),
 	}}
 	up.publish()
 	return up
 }
+
+// newUpdateID is unique and sorts by time.
+func newUpdateID(now time.Time) string { return "u" + strconv.FormatInt(now.UnixMicro(), 36) }
 
 // enter moves the update to its next state.
 func (up *updater) enter(s State) {

@@ -343,6 +343,13 @@ func (r *Runner) reverted(discard func()) {
 	}
 }
 
+// Step takes an event whose effects are the caller's own doing, and tells what there
+// is to tell. The errors are those of [Keeper].
+func (r *Runner) Step(e Event) error {
+	_, err := r.step(e)
+	return err
+}
+
 // Restart ends what the process before has left, see [Restart].
 func (r *Runner) Restart(clean bool) error {
 	_, err := r.step(Restart{Clean: clean, At: time.Now()})

@@ -1,0 +1,101 @@
+package app
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/theseus-run/theseus/update"
+)
+
+// binarySlot is the program's slot of the transaction. Its versions are the
+// processes that served the app one after the other; their journal goes from each to
+// the next, so that the change begins in one process and ends in another.
+const binarySlot = "binary"
+
+// offerProgram notes, as the last thing that this process writes, that another
+// program is about to serve.
+func (a *App) offerProgram() error {
+	if a.store.Machine().Slot(binarySlot).Live.IsZero() {
+		if err := a.runner.Step(update.Adopt{Slot: binarySlot, Version: update.Version{Number: 1}}); err != nil {
+			return err
+		}
+	}
+	return a.swapProgram(false)
+}
+
+// swapProgram takes the change of the program up to the point where another process
+// may be seen, which ends it.
+func (a *App) swapProgram(proven bool) error {
+	next := a.store.Machine().Slot(binarySlot).Live.Number + 1
+	c := update.Change{ID: newUpdateID(time.Now()), Kind: update.KindBinary, Slot: binarySlot, Trigger: "upgrade", Began: time.Now(), Proven: proven}
+	for _, e := range []update.Event{update.Trigger{Change: c}, update.Begin{}, update.Prepared{To: update.Version{Number: next}},
+		update.Proceed{}, update.Synced{}, update.Proceed{}} {
+		if err := a.runner.Step(e); err != nil {
+			a.dropProgram("the journal could not be written")
+			return err
+		}
+	}
+	return nil
+}
+
+// takeProgram notes that this process, which was started to, serves.
+func (a *App) takeProgram() error {
+	m := a.store.Machine()
+	if m.Change == nil || m.Change.Kind != update.KindBinary { // the one before died, and what it had begun is over
+		if err := a.swapProgram(true); err != nil {
+			return err
+		}
+	}
+	return a.runner.Step(update.Swapped{At: time.Now()})
+}
+
+// keepProgram notes that this process has proved itself.
+func (a *App) keepProgram() {
+	if a.store.Machine().Slot(binarySlot).Trial == nil {
+		return
+	}
+	if err := a.runner.Step(update.Proven{Slot: binarySlot, At: time.Now()}); err != nil {
+		a.log.Error("that this process has proved itself could not be noted", "error", err)
+	}
+}
+
+// dropProgram notes that the program that was offered, or was on trial, is given up.
+func (a *App) dropProgram(why string) {
+	m := a.store.Machine()
+	now := time.Now()
+	var events []update.Event
+	switch c := m.Change; {
+	case c != nil && c.Kind == update.KindBinary && m.Phase == update.Swapping:
+		events = []update.Event{update.Failed{Why: why, At: now}, update.Reverted{At: now}}
+	case c != nil && c.Kind == update.KindBinary:
+		events = []update.Event{update.Failed{Why: why, At: now}}
+	case m.Slot(binarySlot).Trial != nil:
+		events = []update.Event{update.Misbehaved{Slot: binarySlot, Why: why, At: now}, update.Reverted{At: now}}
+	}
+	for _, e := range events {
+		if err := a.runner.Step(e); err != nil {
+			a.log.Error("that the new program was given up could not be noted", "error", err)
+		}
+	}
+}
+
+// reportProgram notes the end of a change of the program in the history.
+func (a *App) reportProgram(r update.Report) {
+	u := Update{ID: r.Change, Trigger: "upgrade", State: StateActive, Outcome: OutcomeLive, From: a.liveNumber(), Generation: a.liveNumber(),
+		Message: fmt.Sprintf("program %d", r.Version.Number), Started: r.At, Ended: r.At}
+	switch r.Outcome {
+	case update.Permanent:
+	case update.RolledBack:
+		u.Outcome = OutcomeRolledBack
+	case update.Refused:
+		u.Outcome = OutcomeRefused
+	case update.Interrupted:
+		u.Outcome = OutcomeInterrupted
+	default:
+		return
+	}
+	if r.Why != "" {
+		u.Message += ": " + r.Why
+	}
+	a.remember(u)
+}
