@@ -28,7 +28,8 @@ type FS interface {
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
 	// Mkdir makes one folder. The error wraps fs.ErrExist when the name is taken.
 	Mkdir(name string, perm fs.FileMode) error
-	// Rename puts a file or folder in place of another in one step.
+	// Rename gives a file or folder another name, in one step, in place of a file
+	// that has it. A folder that has it is in the way: the error wraps fs.ErrExist.
 	Rename(from, to string) error
 	// Remove removes a file or an empty folder.
 	Remove(name string) error

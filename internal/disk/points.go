@@ -39,7 +39,7 @@ const (
 type Op struct {
 	Index int // from 1, in the order of their beginning; the same before and after
 	Kind  Kind
-	Name  string
+	Name  string // as it was opened, for what is done to an open file
 	Phase Phase
 }
 

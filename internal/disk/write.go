@@ -126,7 +126,9 @@ func ReadFile(fsys FS, name string, limit int64) ([]byte, error) {
 }
 
 // EnsureDir makes a folder unless it is there, so that it survives a loss of
-// power, and reports whether it did. The folder that it lies in must exist.
+// power, and reports whether it did. The folder that it lies in must exist. When
+// that cannot be synced the new one is removed again. One that is there already may
+// be left by a process that was killed before the sync: that is not done anew.
 func EnsureDir(fsys FS, name string, perm fs.FileMode) (bool, error) {
 	info, err := fsys.Lstat(name)
 	switch {
@@ -140,5 +142,9 @@ func EnsureDir(fsys FS, name string, perm fs.FileMode) (bool, error) {
 	if err := fsys.Mkdir(name, perm); err != nil {
 		return false, err
 	}
-	return true, fsys.SyncDir(path.Dir(name))
+	if err := fsys.SyncDir(path.Dir(name)); err != nil {
+		_ = fsys.Remove(name)
+		return false, err
+	}
+	return true, nil
 }

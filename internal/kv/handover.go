@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"reflect"
 	"time"
 )
@@ -79,43 +78,41 @@ func oneMap(a, b map[string]entry) bool {
 // meanwhile are left out. An error, which is one of Set's or about the form, means
 // that nothing has changed.
 func (s *Store) Import(r io.Reader) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	next := s.fork()
+	var b Batch
 	dec := json.NewDecoder(r)
 	for n := 1; ; n++ {
 		var l line
-		switch err := dec.Decode(&l); {
-		case errors.Is(err, io.EOF):
-			s.parts, s.keys, s.bytes, s.mayGo, s.next = next.parts, next.keys, next.bytes, next.mayGo, next.next
-			return nil
-		case err != nil:
-			return fmt.Errorf("import kv, entry %d: %w", n, err)
+		err := dec.Decode(&l)
+		if errors.Is(err, io.EOF) {
+			break
 		}
-		if err := next.importLine(l); err != nil {
+		if err == nil {
+			err = b.line(s, l)
+		}
+		if err != nil {
 			return fmt.Errorf("import kv, entry %d: %w", n, err)
 		}
 	}
+	if err := s.Apply(&b); err != nil {
+		return fmt.Errorf("import kv: %w", err)
+	}
+	return nil
 }
 
-func (s *Store) importLine(l line) error {
+// line adds a line of an export.
+func (b *Batch) line(s *Store, l line) error {
 	if l.Text == nil {
-		s.remove(l.Key)
+		b.Delete(l.Key)
 		return nil
 	}
 	text := []byte(*l.Text)
 	if err := s.check(l.Key, text); err != nil {
 		return err
 	}
-	var expires time.Duration
-	if l.Expires != 0 {
-		left := time.Until(time.Unix(0, l.Expires))
-		if left <= 0 {
-			s.remove(l.Key)
-			return nil
-		}
-		now := s.now()
-		expires = now + min(left, math.MaxInt64-now)
+	if l.Expires == 0 {
+		b.Set(l.Key, text, 0)
+		return nil
 	}
-	return s.put(l.Key, text, expires)
+	b.setUntil(l.Key, text, time.Now().Add(time.Until(time.Unix(0, l.Expires))))
+	return nil
 }

@@ -1,14 +1,40 @@
 // Package kv is the data that the scripts of an app share: JSON texts by key,
 // in memory, with limits and times to live. It outlives generations.
 //
-// Start with [New]. All methods are safe for concurrent use and each is atomic.
+// Start with [New], or with [Open] for data that also outlives the process. All
+// methods are safe for concurrent use and each is atomic.
 //
 // The value null is absence: storing null deletes the key, and a key that is
 // not there has the value null. Values are kept as the text they came as.
 //
 // A key whose time has passed is gone for every method at once. Its memory is
 // given back a little with each write and, before a write is refused for want
-// of room, as a whole; there is no goroutine.
+// of room, as a whole.
+//
+// # On disk
+//
+// A store that [Open] returns keeps all data in memory and appends each change to
+// a log; when the log has grown it is replaced by one that holds only what there
+// is. The folder has
+//
+//	data.log            the data; its form stands in frame.go
+//	data.log.damaged-N  a data.log in which something could not be read
+//	lock                held by the process that writes; names its id
+//	format              "1": the version of this layout
+//	suspect             a sync failed; the log is replaced before anything is trusted
+//
+// What has returned without an error survives the end of the process, however it
+// ends. It survives a loss of power once [Store.Sync] has returned, or after
+// Options.SyncInterval; of what is younger a part may be lost, always the latest
+// changes, and each batch as a whole. What is damaged is found by its checksum, left
+// out, reported by [Store.Recovered] and kept aside.
+//
+// Times to live are kept by the wall clock. A store's clock never runs backwards:
+// it goes on from the latest time that stands in the log when the system's clock
+// is behind that, so that a key that was seen to be gone stays gone and none lives
+// longer than it was given while the app runs.
+//
+// Two processes can have one store: see [Store.Share].
 package kv
 
 import (
@@ -18,11 +44,9 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 )
 
 // Options configures a [Store]. A zero field takes its default.
@@ -30,6 +54,23 @@ type Options struct {
 	MaxValue int64 // bytes of one value; zero means 64 KiB
 	MaxTotal int64 // bytes of all keys and values; zero means 64 MiB
 	MaxKeys  int   // zero means 100,000
+
+	// The following is for Open.
+
+	// SyncInterval is how long after a change the log is synced at the latest.
+	// Zero means 1 second; negative leaves it to Sync and Close.
+	SyncInterval time.Duration
+
+	// Shared opens a store that another process may have: see [Store.Share].
+	Shared bool
+
+	// LockWait is how long to wait for another process before ErrLocked. Zero
+	// means 10 seconds.
+	LockWait time.Duration
+
+	// Now returns the time by the wall clock; it is asked once, by Open. Nil
+	// means time.Now.
+	Now func() time.Time
 }
 
 // maxKey is the longest key, in bytes.
@@ -44,18 +85,24 @@ const (
 	sweepPerWrite = 8
 )
 
-// A Store holds the data. Make one with [New].
+// A Store holds the data. Make one with [New] or [Open].
 type Store struct {
 	opt   Options
 	seed  maphash.Seed
 	start time.Time // times in entries count from here, by the monotonic clock
+	log   *journal  // nil for data in memory only
 
-	mu    sync.RWMutex
-	parts [shards]part
-	keys  int
-	bytes int64
-	mayGo time.Duration // no key expires before; 0 when none does at all
-	next  int           // the part that the next write sweeps
+	// w is held by whoever writes, also to the log; mu in addition for the moment
+	// in which the fields below change. So readers do not wait for the disk.
+	w        sync.Mutex
+	mu       sync.RWMutex
+	skew     time.Duration // what the clock of the log is ahead of ours
+	versions map[string]uint64
+	parts    [shards]part
+	keys     int
+	bytes    int64
+	mayGo    time.Duration // no key expires before; 0 when none does at all
+	next     int           // the part that the next write sweeps
 }
 
 // part is a map that may be shared with forks.
@@ -87,15 +134,19 @@ func New(opt Options) *Store {
 // Fork returns a store with the same content and limits. What one of them
 // changes the other does not see. It takes microseconds whatever the size: the
 // parts are copied as they are written to.
+//
+// The fork is in memory only. Of a store that is shared and cannot be reached, it
+// has what this process knows.
 func (s *Store) Fork() *Store {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	_ = s.fresh()
+	s.w.Lock()
+	defer s.w.Unlock()
 	return s.fork()
 }
 
-// fork is Fork with s.mu held.
+// fork is Fork with s.w held.
 func (s *Store) fork() *Store {
-	f := &Store{opt: s.opt, seed: s.seed, start: s.start, keys: s.keys, bytes: s.bytes, mayGo: s.mayGo}
+	f := &Store{opt: s.opt, seed: s.seed, start: s.start, skew: s.skew, versions: maps.Clone(s.versions), keys: s.keys, bytes: s.bytes, mayGo: s.mayGo}
 	for i := range s.parts {
 		s.parts[i].shared = true
 		f.parts[i] = s.parts[i]
@@ -103,16 +154,35 @@ func (s *Store) fork() *Store {
 	return f
 }
 
-// Get returns a copy of the key's value, and whether it is there.
+// Get returns a copy of the key's value, and whether it is there. Of a store that
+// is shared and cannot be reached it returns what this process knows; [Store.Lookup]
+// tells.
 func (s *Store) Get(key string) ([]byte, bool) {
+	text, ok, _ := s.Lookup(key)
+	return text, ok
+}
+
+// Lookup is Get with the error that there can be when the store is shared:
+// ErrLocked, ErrClosed or one of the disk.
+func (s *Store) Lookup(key string) (text []byte, ok bool, err error) {
+	if s.log != nil && s.log.shared.Load() {
+		err = s.fresh()
+	}
 	s.mu.RLock()
-	defer s.mu.RUnlock()
-	e, ok := s.find(key)
-	return bytes.Clone(e.text), ok
+	e, there := s.part(key).m[key]
+	if there && (e.expires == 0 || !e.gone(s.now())) {
+		text, ok = bytes.Clone(e.text), true
+	}
+	s.mu.RUnlock()
+	if there && !ok && s.log != nil {
+		s.witness(e.expires)
+	}
+	return text, ok, err
 }
 
 // Set stores a JSON text. It is gone after ttl; zero keeps it for good, whatever
-// it was before. The error is a *LimitError or wraps ErrInvalid.
+// it was before. The error is a *LimitError or wraps ErrInvalid; of a store on disk
+// also ErrNotSaved, ErrLocked or ErrClosed.
 func (s *Store) Set(key string, value []byte, ttl time.Duration) error {
 	if err := s.check(key, value); err != nil {
 		return err
@@ -120,24 +190,53 @@ func (s *Store) Set(key string, value []byte, ttl time.Duration) error {
 	if ttl < 0 {
 		return invalid("the time to live of key %q is negative: %v", show(key), ttl)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var expires time.Duration
-	if ttl > 0 {
-		now := s.now()
-		expires = now + min(ttl, math.MaxInt64-now)
+	if err := s.begin(); err != nil {
+		return err
 	}
-	return s.put(key, value, expires)
+	defer s.end()
+	return s.put(key, value, s.until(ttl))
 }
 
-// Delete removes the key and reports whether it was there.
+// until returns the time of an entry that is to live for ttl; 0 for good.
+func (s *Store) until(ttl time.Duration) time.Duration {
+	if ttl <= 0 {
+		return 0
+	}
+	now := s.now()
+	return now + min(ttl, math.MaxInt64-now)
+}
+
+// Delete removes the key and reports whether it was there. [Store.Remove] also says
+// whether the disk went along.
 func (s *Store) Delete(key string) bool {
+	ok, _ := s.Remove(key)
+	return ok
+}
+
+// Remove removes the key and reports whether it was there. An error, of a store on
+// disk, means that it was not removed.
+func (s *Store) Remove(key string) (bool, error) {
+	if err := s.begin(); err != nil {
+		return false, err
+	}
+	defer s.end()
+	if _, ok := s.find(key); !ok {
+		s.drop(key) // what has expired
+		return false, nil
+	}
+	one := [1]change{{op: opDelete, key: key}}
+	err := s.commit(one[:])
+	return err == nil, err
+}
+
+// drop takes a key out of memory that is not there, and sweeps.
+func (s *Store) drop(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.find(key)
-	s.remove(key)
-	s.sweep(sweepPerWrite)
-	return ok
+	if s.log == nil { // on disk it is kept until a time is written
+		s.remove(key)
+		s.sweep(sweepPerWrite)
+	}
 }
 
 // maxExact is the largest whole number up to which float64 has no gaps.
@@ -151,8 +250,10 @@ func (s *Store) Incr(key string, by float64) (float64, error) {
 	if err := s.check(key, nil); err != nil {
 		return 0, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.begin(); err != nil {
+		return 0, err
+	}
+	defer s.end()
 	e, _ := s.find(key)
 	var n float64
 	if e.text != nil {
@@ -173,7 +274,10 @@ func (s *Store) Incr(key string, by float64) (float64, error) {
 	if err != nil {
 		return 0, notNumber("%v: %v", sum, err)
 	}
-	return sum, s.put(key, text, e.expires)
+	if err := s.put(key, text, e.expires); err != nil {
+		return 0, err
+	}
+	return sum, nil
 }
 
 // CAS stores the JSON text new when the key's value equals old, and reports
@@ -188,8 +292,10 @@ func (s *Store) CAS(key string, old, new []byte) (bool, error) {
 	if err := checkText("the old value", key, old); err != nil {
 		return false, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	if err := s.begin(); err != nil {
+		return false, err
+	}
+	defer s.end()
 	e, ok := s.find(key)
 	if ok == isNull(old) || ok && !equal(e.text, old) {
 		return false, nil
@@ -200,21 +306,37 @@ func (s *Store) CAS(key string, old, new []byte) (bool, error) {
 	return true, nil
 }
 
-// Keys returns the keys that begin with prefix, sorted.
+// Keys returns the keys that begin with prefix, sorted. Of a store that is shared
+// and cannot be reached it returns what this process knows; [Store.List] tells.
 func (s *Store) Keys(prefix string) []string {
+	keys, _ := s.List(prefix)
+	return keys
+}
+
+// List is Keys with the error that there can be when the store is shared.
+func (s *Store) List(prefix string) ([]string, error) {
+	err := s.fresh()
 	s.mu.RLock()
 	now := s.now()
 	keys := []string{}
+	var gone time.Duration // the latest time that has passed
 	for i := range s.parts {
 		for k, e := range s.parts[i].m {
-			if strings.HasPrefix(k, prefix) && !e.gone(now) {
+			switch {
+			case !strings.HasPrefix(k, prefix):
+			case e.gone(now):
+				gone = max(gone, e.expires)
+			default:
 				keys = append(keys, k)
 			}
 		}
 	}
 	s.mu.RUnlock()
+	if gone != 0 && s.log != nil {
+		s.witness(gone)
+	}
 	slices.Sort(keys)
-	return keys
+	return keys, err
 }
 
 // Stats says how full a store is. Keys whose time has passed count until their
@@ -229,145 +351,4 @@ func (s *Store) Stats() Stats {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return Stats{Keys: s.keys, Bytes: s.bytes}
-}
-
-// now returns the time since the store was made.
-func (s *Store) now() time.Duration { return time.Since(s.start) }
-
-// gone reports whether the entry's time has passed.
-func (e entry) gone(now time.Duration) bool { return e.expires != 0 && now >= e.expires }
-
-func (s *Store) part(key string) *part { return &s.parts[maphash.String(s.seed, key)%shards] }
-
-// find returns the entry of a key that is there. s.mu is held.
-func (s *Store) find(key string) (entry, bool) {
-	e, ok := s.part(key).m[key]
-	if ok && e.expires != 0 && e.gone(s.now()) {
-		return entry{}, false
-	}
-	return e, ok
-}
-
-// put stores a checked value, null being a deletion. s.mu is held.
-func (s *Store) put(key string, text []byte, expires time.Duration) error {
-	s.sweep(sweepPerWrite)
-	if isNull(text) {
-		s.remove(key)
-		return nil
-	}
-	if err := s.room(key, text); err != nil {
-		s.expire()
-		if err = s.room(key, text); err != nil {
-			return err
-		}
-	}
-	s.remove(key)
-	p := s.own(s.part(key))
-	if p.m == nil {
-		p.m = make(map[string]entry)
-	}
-	p.m[key] = entry{text: bytes.Clone(text), expires: expires}
-	s.keys++
-	s.bytes += int64(len(key) + len(text))
-	if expires != 0 && (s.mayGo == 0 || expires < s.mayGo) {
-		s.mayGo = expires
-	}
-	return nil
-}
-
-// room reports, as an error, whether there is none for the value. s.mu is held.
-func (s *Store) room(key string, text []byte) error {
-	keys, size := s.keys+1, s.bytes+int64(len(key)+len(text))
-	if e, ok := s.part(key).m[key]; ok {
-		keys--
-		size -= int64(len(key) + len(e.text))
-	}
-	switch {
-	case keys > s.opt.MaxKeys:
-		return &LimitError{Limit: "keys", Key: key, Size: int64(keys), Max: int64(s.opt.MaxKeys)}
-	case size > s.opt.MaxTotal:
-		return &LimitError{Limit: "total", Key: key, Size: size, Max: s.opt.MaxTotal}
-	}
-	return nil
-}
-
-// remove takes a key out, if it is there. s.mu is held.
-func (s *Store) remove(key string) {
-	p := s.part(key)
-	e, ok := p.m[key]
-	if !ok {
-		return
-	}
-	delete(s.own(p).m, key)
-	s.keys--
-	s.bytes -= int64(len(key) + len(e.text))
-}
-
-// own makes a part writable. s.mu is held.
-func (s *Store) own(p *part) *part {
-	if p.shared {
-		p.m, p.shared = maps.Clone(p.m), false
-	}
-	return p
-}
-
-// sweep looks at up to n keys of the next part and removes those whose time has
-// passed. s.mu is held.
-func (s *Store) sweep(n int) {
-	now := s.now()
-	if s.mayGo == 0 || now < s.mayGo {
-		return
-	}
-	p := &s.parts[s.next]
-	s.next = (s.next + 1) % shards
-	for k, e := range p.m { // begins at a random key
-		if n--; n < 0 {
-			return
-		}
-		if e.gone(now) {
-			s.remove(k)
-		}
-	}
-}
-
-// expire removes every key whose time has passed. s.mu is held.
-func (s *Store) expire() {
-	now := s.now()
-	if s.mayGo == 0 || now < s.mayGo {
-		return
-	}
-	s.mayGo = 0
-	for i := range s.parts {
-		for k, e := range s.parts[i].m {
-			switch {
-			case e.gone(now):
-				s.remove(k)
-			case e.expires != 0 && (s.mayGo == 0 || e.expires < s.mayGo):
-				s.mayGo = e.expires
-			}
-		}
-	}
-}
-
-// check reports what is wrong with a key and a value.
-func (s *Store) check(key string, value []byte) error {
-	switch {
-	case key == "":
-		return invalid("the key is empty")
-	case len(key) > maxKey:
-		return &LimitError{Limit: "key", Key: key, Size: int64(len(key)), Max: maxKey}
-	case !utf8.ValidString(key):
-		return invalid("the key %s is not UTF-8", strconv.QuoteToASCII(show(key)))
-	case int64(len(value)) > s.opt.MaxValue:
-		return &LimitError{Limit: "value", Key: key, Size: int64(len(value)), Max: s.opt.MaxValue}
-	}
-	return checkText("the value", key, value)
-}
-
-// checkText reports whether text is not JSON. Nil is fine.
-func checkText(what, key string, text []byte) error {
-	if text != nil && (!json.Valid(text) || !utf8.Valid(text)) {
-		return invalid("%s for key %q is not JSON: %s", what, show(key), strconv.QuoteToASCII(show(string(text))))
-	}
-	return nil
 }

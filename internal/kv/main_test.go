@@ -1,9 +1,16 @@
 package kv
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets the test binary be the other process that some tests need.
+func TestMain(m *testing.M) {
+	if role := os.Getenv("KV_TEST_ROLE"); role != "" {
+		os.Exit(play(role, os.Getenv("KV_TEST_DIR")))
+	}
+	goleak.VerifyTestMain(m)
+}

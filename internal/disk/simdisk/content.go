@@ -87,7 +87,11 @@ type variant struct {
 	skip int // one of these that is not, or -1
 	cut  int // how much is there of the op after keep; -1 for nothing of it
 	zero bool
+	some uint // if not 0, the ops in doubt that are there, one bit each, whatever keep says
 }
+
+// few is up to how many ops in doubt every selection of them is a variant.
+const few = 5
 
 // doubtful returns the indexes of the ops that a crash may undo.
 func (n *node) doubtful() []int {
@@ -124,6 +128,11 @@ func (n *node) variants() []variant {
 		}
 		all = append(all, variant{keep: k, skip: -1, cut: 0, zero: true})
 	}
+	if len(at) <= few {
+		for some := uint(1); some < 1<<len(at); some++ {
+			all = append(all, variant{skip: -1, cut: -1, some: some})
+		}
+	}
 	return all
 }
 
@@ -151,6 +160,10 @@ func (n *node) after(v variant) []byte {
 			continue
 		}
 		switch {
+		case v.some != 0:
+			if v.some&(1<<doubt) != 0 {
+				data = o.whole(data)
+			}
 		case doubt < v.keep && doubt != v.skip:
 			data = o.whole(data)
 		case doubt == v.keep && v.cut >= 0 && !o.trunc:

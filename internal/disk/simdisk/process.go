@@ -187,18 +187,14 @@ func (p *Process) Rename(from, to string) error {
 		switch {
 		case n == nil:
 			return errNoEntry
+		case old != nil && old.mode.IsDir():
+			return errExists
 		case n == old:
 			return nil
-		case n.mode.IsDir() && (to+"/")[:min(len(to)+1, len(from)+1)] == from+"/":
+		case n.mode.IsDir() && strings.HasPrefix(to, from+"/"):
 			return errInvalid
-		case old != nil && old.mode.IsDir() && (from+"/")[:min(len(from)+1, len(to)+1)] == to+"/":
-			return errNotEmpty
-		case old != nil && old.mode.IsDir() && !n.mode.IsDir():
-			return errIsDir
-		case old != nil && !old.mode.IsDir() && n.mode.IsDir():
+		case old != nil && n.mode.IsDir():
 			return errNotDir
-		case old != nil && len(old.names) > 0:
-			return errNotEmpty
 		}
 		if err := d.faults.change(true); err != nil {
 			return err

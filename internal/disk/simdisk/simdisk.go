@@ -190,7 +190,7 @@ func (d *Disk) commit(of func(entry) bool) {
 	d.pending = append([]*rename(nil), d.pending[upTo:]...)
 }
 
-// used returns the bytes of all files that a name or a program still holds.
+// used returns the bytes of all files that have a name.
 func (d *Disk) used() int64 {
 	seen := map[*node]bool{}
 	var total int64
@@ -214,7 +214,6 @@ const (
 	errNoEntry  = syscall.ENOENT
 	errExists   = syscall.EEXIST
 	errNotDir   = syscall.ENOTDIR
-	errIsDir    = syscall.EISDIR
 	errNotEmpty = syscall.ENOTEMPTY
 	errInvalid  = syscall.EINVAL
 )

@@ -1,0 +1,5 @@
+package kv
+
+import "errors"
+
+func mkfifo(string) error { return errors.ErrUnsupported }
