@@ -147,6 +147,7 @@ type App struct {
 	order     []int                   // generation numbers, oldest first
 	images    map[int]*image          // kept for rollback
 	interrupt context.CancelCauseFunc // ends the update that runs; nil before the first
+	verdict   *Trial                  // of an update that has not ended yet
 	driftWhy  string                  // why the disk differs from what is live
 	drifted   bool                    // what was last published
 }

@@ -135,10 +135,15 @@ func (a *App) report(r update.Report) {
 	}
 	t := Trial{Update: r.Change, Generation: r.Version.Number, Outcome: Outcome(r.Outcome), Why: r.Why, Ended: r.At}
 	a.mu.Lock()
-	a.judged(t)
+	known := a.judged(t)
+	if !known { // the update is about to end: its own line will tell
+		a.verdict = &t
+	}
 	a.mu.Unlock()
-	if err := a.store.Append("updates", loggedTrial{Trial: &t}); err != nil {
-		a.log.Warn("update log not written", "update", r.Change, "error", err)
+	if known {
+		if err := a.store.Append("updates", loggedTrial{Trial: &t}); err != nil {
+			a.log.Warn("update log not written", "update", r.Change, "error", err)
+		}
 	}
 	level, message := "", fmt.Sprintf("gen %d %s", r.Version.Number, r.Outcome)
 	if r.Why != "" {
@@ -158,11 +163,13 @@ type loggedTrial struct {
 	Trial *Trial `json:"trial"`
 }
 
-// judged notes the end of a trial in the updates that are in memory. a.mu is held.
-func (a *App) judged(t Trial) {
+// judged notes the end of a trial in the updates that are in memory, and reports
+// whether its update is one. a.mu is held.
+func (a *App) judged(t Trial) (known bool) {
 	for i := range a.updates {
 		if a.updates[i].ID == t.Update {
 			a.updates[i].Trial = &t
+			known = true
 		}
 	}
 	if a.last != nil && a.last.ID == t.Update {
@@ -170,6 +177,7 @@ func (a *App) judged(t Trial) {
 		last.Trial = &t
 		a.last = &last
 	}
+	return known
 }
 
 // recover ends what the process before has left unfinished, and completes the

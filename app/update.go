@@ -72,8 +72,11 @@ func (up *updater) end(o Outcome) Update {
 	if o == OutcomeLive || o == OutcomeRolledBack {
 		up.u.State = StateActive
 	}
-	u := up.snapshot()
 	a.mu.Lock()
+	if a.verdict != nil && a.verdict.Update == up.u.ID {
+		up.u.Trial, a.verdict = a.verdict, nil
+	}
+	u := up.snapshot()
 	a.current, a.last = nil, &u
 	if o != OutcomeNoop {
 		if len(a.updates) >= keptUpdates {

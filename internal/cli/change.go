@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -213,10 +212,7 @@ func printPlan(e *env, p app.Plan, diff bool) {
 	}
 	fmt.Fprintf(e.out, "against gen %d, which is live:\n", p.Base)
 	for _, c := range p.Changes {
-		fmt.Fprintf(e.out, "  %s %s\n", map[string]string{"added": "+", "removed": "-"}[c.Op]+map[bool]string{true: "~"}[c.Op == "changed"], clean(c.Path))
-		if diff && c.Diff != "" {
-			fmt.Fprintln(e.out, indent(cleanLines(strings.ReplaceAll(c.Diff, "\t", "    "))))
-		}
+		printChange(e.out, c, diff)
 	}
 	for _, s := range p.Effects {
 		fmt.Fprintf(e.out, "  · %s\n", clean(s))

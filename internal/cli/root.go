@@ -74,7 +74,7 @@ eval has others; see its help.`,
 		}
 	}
 	add("build", newNew(e), newRun(e), newExec(e), newCheck(e), newEval(e), newSchema(e))
-	add("release", newPlan(e), newReload(e), newApply(e), newRollback(e), newHistory(e), newInspect(e), newUpgrade(e))
+	add("release", newPlan(e), newReload(e), newApply(e), newRollback(e), newHistory(e), newShow(e), newDiff(e), newInspect(e), newUpgrade(e))
 	add("observe", newStatus(e), newLogs(e))
 	add("operate", newDemo(e), newRecover(e), newFsck(e), newVersion(e))
 	root.AddCommand(newEvalChild(e), newExecChild())

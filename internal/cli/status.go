@@ -80,7 +80,14 @@ func printStatus(w io.Writer, s app.Status) {
 		fmt.Fprintf(tw, "  %s\t"+format+"\n", append([]any{name}, args...)...)
 	}
 	row("digest", "%s", short(s.Live.Digest))
-	row("state", "%s", s.State)
+	state := string(s.State)
+	if s.OnTrial {
+		state += fmt.Sprintf(" on trial; a start would load gen %d", s.Permanent)
+	}
+	if s.Waiting != "" {
+		state += "; " + clean(s.Waiting)
+	}
+	row("state", "%s", state)
 	row("serving", "%d requests, %d failed, %d streams, %d runs", s.Requests, s.Failed, s.Streams, s.Runs)
 	row("made of", "%s, %s, %s, %d middleware, %s", plural(s.Routes, "route"), plural(s.Workflows, "workflow"), plural(s.Jobs, "job"), s.Middleware, plural(s.Tests, "test"))
 	for _, l := range s.Listen {
@@ -173,7 +180,7 @@ func printHistory(w io.Writer, gens []app.GenerationInfo, ups []app.Update) {
 	}
 	fmt.Fprintln(w)
 	tw = tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(tw, "UPDATE\tENDED\tBY\tOUTCOME\tFROM\tTO\tTOOK\tWHY")
+	fmt.Fprintln(tw, "UPDATE\tENDED\tBY\tOUTCOME\tTRIAL\tFROM\tTO\tTOOK\tWHY")
 	for _, u := range ups {
 		why := clean(u.Message)
 		if len(u.Problems) > 0 {
@@ -183,7 +190,14 @@ func printHistory(w io.Writer, gens []app.GenerationInfo, ups []app.Update) {
 		if u.Generation > 0 {
 			to = strconv.Itoa(u.Generation)
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", u.ID, u.Ended.Format("15:04:05"), u.Trigger, u.Outcome, u.From, to, u.Ended.Sub(u.Started).Round(time.Millisecond), why)
+		trial := "-"
+		if u.Trial != nil {
+			trial = string(u.Trial.Outcome)
+			if u.Trial.Outcome != app.OutcomePermanent && why == "" {
+				why = clean(u.Trial.Why)
+			}
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", u.ID, u.Ended.Format("15:04:05"), u.Trigger, u.Outcome, trial, u.From, to, u.Ended.Sub(u.Started).Round(time.Millisecond), why)
 	}
 	_ = tw.Flush()
 }
