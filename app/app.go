@@ -12,7 +12,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -84,9 +83,6 @@ type Options struct {
 	// neither history nor schedule, and writes nothing, before Activate.
 	Standby bool
 
-	// Data is what ExportData wrote in another process. Empty means none.
-	Data []byte
-
 	// NoSync skips fsync when the history is written. For benchmarks.
 	NoSync bool
 }
@@ -134,8 +130,6 @@ type App struct {
 	running   context.Context // of the loops
 	watching  *watching       // nil while no watcher runs
 	confirmed bool            // Confirm was called
-	exported  *kv.Store       // what ExportData wrote last
-	handedOn  *kv.Store       // the data as Suspend left it to others; nil while they have none
 
 	mu        sync.Mutex // guards what follows
 	scanned   *tree.Tree // the latest scan, for reuse of unchanged files
@@ -164,6 +158,10 @@ const keptUpdates = 256
 func Open(ctx context.Context, path string, opt Options) (*App, error) {
 	a, err := open(path, opt)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.openData(); err != nil {
+		a.discard()
 		return nil, err
 	}
 	start := a.coldStart
@@ -247,13 +245,11 @@ func newApp(abs string, opt Options) (*App, error) {
 		a.roleNow.Store(int32(standby))
 	}
 	a.loadHistory()
-	err = a.kv.Import(bytes.NewReader(opt.Data))
-	if err == nil && !opt.Standby {
-		err = a.recover()
-	}
-	if err != nil {
-		a.discard()
-		return nil, err
+	if !opt.Standby {
+		if err := a.recover(); err != nil {
+			a.discard()
+			return nil, err
+		}
 	}
 	return a, nil
 }
@@ -301,6 +297,7 @@ func (a *App) discard() {
 	}
 	a.topics.Close()
 	a.fetch.close()
+	_ = a.kv.Close()
 	_ = a.store.Close()
 }
 
@@ -356,7 +353,7 @@ func (a *App) Close(ctx context.Context) error {
 	}
 	a.topics.Close()
 	a.fetch.close()
-	return errors.Join(err, a.store.Close())
+	return errors.Join(err, a.kv.Close(), a.store.Close())
 }
 
 // Drain makes the app not ready and asks every open stream to end; its client

@@ -1,12 +1,10 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/theseus-run/theseus/internal/schedule"
@@ -39,47 +37,10 @@ type handover struct {
 	Staged     Staged         `json:"staged"` // the disk as it was handled last
 	DriftWhy   string         `json:"drift_reason,omitempty"`
 	Jobs       schedule.State `json:"jobs"`
-	KV         string         `json:"kv,omitempty"` // what changed since ExportData
 }
 
 // maxHandover bounds a handover, in bytes.
 const maxHandover = 256 << 10
-
-// ExportData writes the data that the scripts share (kv), for Options.Data of the
-// process that follows. What changes until Suspend goes with that.
-func (a *App) ExportData(w io.Writer) error {
-	base, err := a.kv.Export(w)
-	if err != nil {
-		return err
-	}
-	a.hand.Lock()
-	defer a.hand.Unlock()
-	a.exported = base
-	return nil
-}
-
-// LostKeys returns how many keys of kv have changed here since Suspend. Nobody
-// else sees that: requests that a suspended app answers have its data as it was
-// handed on, and what they write ends with the app. It is 0 for an owner.
-func (a *App) LostKeys() int {
-	a.hand.Lock()
-	defer a.hand.Unlock()
-	if a.handedOn == nil {
-		return 0
-	}
-	var lines lineCount
-	_ = a.kv.ExportChanges(&lines, a.handedOn) // it cannot fail: nothing is stored
-	return int(lines)
-}
-
-// A lineCount counts the lines that are written to it.
-type lineCount int
-
-// Write implements io.Writer.
-func (n *lineCount) Write(p []byte) (int, error) {
-	*n += lineCount(bytes.Count(p, []byte{'\n'}))
-	return len(p), nil
-}
 
 // Suspend gives up what only one process may have, and goes on serving: it waits
 // for an update that runs, stops the watcher and the ticking of jobs, and gives
@@ -112,7 +73,6 @@ func (a *App) Suspend(ctx context.Context) ([]byte, error) {
 		a.resumeHere(before)
 		return nil, fmt.Errorf("suspend the app: %w", err)
 	}
-	a.handedOn = a.kv.Fork()
 	return state, nil
 }
 
@@ -150,16 +110,9 @@ func (a *App) describe() handover {
 }
 
 func (a *App) encodeHandover(h handover) ([]byte, error) {
-	if a.exported != nil {
-		var changes bytes.Buffer
-		if err := a.kv.ExportChanges(&changes, a.exported); err != nil {
-			return nil, err
-		}
-		h.KV = changes.String()
-	}
 	state, err := json.Marshal(h)
 	if err == nil && len(state) > maxHandover {
-		err = fmt.Errorf("too much changed in kv while the new process started: %d bytes of at most %d; try again when there is less to do", len(state), maxHandover)
+		err = fmt.Errorf("what is to be handed over has %d bytes of at most %d", len(state), maxHandover)
 	}
 	return state, err
 }
@@ -212,7 +165,6 @@ func (a *App) Activate(ctx context.Context, state []byte) error {
 	if before == standby && !a.confirmed {
 		next = probation
 	}
-	a.exported, a.handedOn = nil, nil
 	if err := a.enterRole(context.WithoutCancel(ctx), next); err != nil {
 		return err
 	}
@@ -250,7 +202,7 @@ func (a *App) takeOver(ctx context.Context, before role, h *handover) error {
 	return nil
 }
 
-// follow makes the app what the last owner was: generation, disk, schedule, data.
+// follow makes the app what the last owner was: generation, disk, schedule.
 func (a *App) follow(ctx context.Context, h *handover) error {
 	a.reloadHistory()
 	number := a.store.Current()
@@ -271,9 +223,6 @@ func (a *App) follow(ctx context.Context, h *handover) error {
 	}
 	// What is imported is of use only if all of this goes well; else the process ends.
 	if err := a.sched.Adopt(h.Jobs); err != nil {
-		return err
-	}
-	if err := a.kv.Import(bytes.NewReader([]byte(h.KV))); err != nil {
 		return err
 	}
 	a.followDisk(h)

@@ -14,8 +14,8 @@ var kvCalls = map[string]func(*kv.Store, []script.Value) (script.Value, error){
 		if err != nil {
 			return script.Value{}, err
 		}
-		text, _ := s.Get(key)
-		return script.JSON(text), nil
+		text, _, err := s.Lookup(key)
+		return script.JSON(text), kvError(err)
 	},
 	"kv.set": func(s *kv.Store, args []script.Value) (script.Value, error) {
 		key, err := keyArg("kv.set(key, value, {ttl})", args)
@@ -39,7 +39,8 @@ var kvCalls = map[string]func(*kv.Store, []script.Value) (script.Value, error){
 		if err != nil {
 			return script.Value{}, err
 		}
-		return script.Of(s.Delete(key)), nil
+		was, err := s.Remove(key)
+		return script.Of(was), kvError(err)
 	},
 	"kv.incr": func(s *kv.Store, args []script.Value) (script.Value, error) {
 		key, err := keyArg("kv.incr(key, by)", args)
@@ -75,7 +76,10 @@ var kvCalls = map[string]func(*kv.Store, []script.Value) (script.Value, error){
 	},
 	"kv.keys": func(s *kv.Store, args []script.Value) (script.Value, error) {
 		prefix, _ := arg(args, 0).Tree().(string)
-		keys := s.Keys(prefix)
+		keys, err := s.List(prefix)
+		if err != nil {
+			return script.Value{}, kvError(err)
+		}
 		list := make([]any, len(keys))
 		for i, k := range keys {
 			list[i] = k

@@ -186,3 +186,27 @@ func TestColdStartLoadsWhatIsPermanent(t *testing.T) {
 		t.Error("an app of which nothing is left was opened")
 	}
 }
+
+// What scripts store is there after a restart, and after a death.
+func TestDataSurvives(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		"theseus.yaml":  "app: counting\napi: 1\nroutes:\n  GET /n: handlers/n.js\n",
+		"handlers/n.js": "export default () => kv.incr('n', 1);\n",
+	})
+	for n := range 3 {
+		a := openAt(t, dir)
+		if got, want := body(t, a, "/n"), string(rune('1'+2*n)); got != want {
+			t.Fatalf("n = %s, want %s", got, want)
+		}
+		body(t, a, "/n")
+		if n == 1 {
+			dir = died(t, dir)
+			continue
+		}
+		if err := a.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -9,7 +9,7 @@ import (
 
 // An Event is one step in the life of a process.
 type Event struct {
-	Name    string        // "step", "serving", "committed", "failed", "draining" or "drained"
+	Name    string        // "step", "serving", "committed", "failed", "draining", "drained", or "alone" when the predecessor has drained
 	Step    string        // of an upgrade; see [FailedError]
 	Peer    int           // process ID of the other process; 0 if there is none
 	Took    time.Duration // of the step, or of all that the event ends

@@ -233,6 +233,7 @@ func (p *predecessor) stop() { close(p.serve) }
 func (p *predecessor) gone() {
 	if p.isOver() { // it has drained
 		p.u.setDrains(nil)
+		p.u.emit(Event{Name: "alone", Peer: p.pid})
 		return
 	}
 	p.old.dead()

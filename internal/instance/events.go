@@ -24,17 +24,26 @@ func (in *Instance) onEvent(e upgrade.Event, events *app.Events, metrics *observ
 		if in.admin != nil {
 			in.admin.Drain()
 		}
-	case "drained":
-		if n := in.App.LostKeys(); n > 0 && in.process.isReplaced() {
-			in.log.Warn("kv: what this process wrote after it had handed the data on is lost with it", "keys", n, "generation", in.App.LiveNumber())
-		}
+	case "alone":
+		in.shareData(false)
 	case "step":
 		metrics.UpgradeStep(e.Step, e.Took)
+		if e.Step == "check" { // the new process opens the data next
+			in.shareData(true)
+		}
 	case "failed":
 		metrics.UpgradeFailed(outcome(e))
+		in.shareData(false) // the new process is dead
 	}
 	in.logEvent(e)
 	events.Publish(app.Event{Type: "upgrade", Level: level(e), Message: sentence(e), Generation: in.App.LiveNumber(), Data: data(e)})
+}
+
+// shareData says whether another process has the data of scripts too.
+func (in *Instance) shareData(on bool) {
+	if err := in.App.ShareData(on); err != nil {
+		in.log.Error("the data of scripts", "shared", on, "error", err)
+	}
 }
 
 // logEvent writes an event to the log.

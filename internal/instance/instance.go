@@ -98,10 +98,6 @@ func start(ctx context.Context, path string, opt Options) (*Instance, error) {
 	opt.App.Engines, opt.App.Observer, opt.App.Events, opt.App.Version = engines.All(), metrics, opt.Events, opt.Version
 	if p := in.process; p != nil {
 		opt.App.Standby = p.Inherited()
-		var err error
-		if opt.App.Data, err = p.received(dataState, dataVersion); err != nil {
-			return nil, err
-		}
 	}
 	a, err := app.Open(ctx, path, opt.App)
 	if err != nil {

@@ -34,14 +34,11 @@ type Process struct {
 
 // NewProcess takes over what a process before this one hands on, if there is one.
 // The drain is limited by the instance, so that opt.DrainTimeout, if not set, is
-// a day; opt.StateLimit has room for all of kv. See [upgrade.New] for the errors.
+// a day. See [upgrade.New] for the errors.
 func NewProcess(opt upgrade.Options) (*Process, error) {
 	p := &Process{replaced: make(chan struct{})}
 	if opt.DrainTimeout == 0 {
 		opt.DrainTimeout = 24 * time.Hour
-	}
-	if opt.StateLimit == 0 {
-		opt.StateLimit = 512 << 20
 	}
 	if opt.Log != nil {
 		opt.Log = slog.New(withoutEvents{opt.Log.Handler()})
@@ -119,11 +116,8 @@ func (p *Process) attach(f func(upgrade.Event)) {
 	p.early, p.listen = nil, f
 }
 
-// The states that are handed over, and the versions of their formats.
-const (
-	tokenState, tokenVersion = "admin-token", 1
-	dataState, dataVersion   = "kv", 1
-)
+// The state that is handed over, and the version of its format.
+const tokenState, tokenVersion = "admin-token", 1
 
 // received returns a state that the process before handed over, nil for none.
 func (p *Process) received(name string, version int) ([]byte, error) {
@@ -137,9 +131,8 @@ func (p *Process) received(name string, version int) ([]byte, error) {
 	return b.Data, nil
 }
 
-// provide hands the token and the data of scripts to whoever follows.
+// provide hands the token to whoever follows. The data of scripts is on disk.
 func (p *Process) provide(a *app.App, token string) {
-	p.up.ProvideState(dataState, dataVersion, func(_ context.Context, w io.Writer) error { return a.ExportData(w) })
 	p.up.ProvideState(tokenState, tokenVersion, func(_ context.Context, w io.Writer) error {
 		_, err := io.WriteString(w, token)
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"reflect"
 	"time"
 	"unicode/utf8"
 )
@@ -233,4 +234,9 @@ func Diff(base, next *Store) *Batch {
 		}
 	}
 	return b
+}
+
+// oneMap reports whether two maps are one.
+func oneMap(a, b map[string]entry) bool {
+	return reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer()
 }

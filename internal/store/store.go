@@ -11,6 +11,7 @@
 //	generations/000012.json  a [Record]: one generation with the digest of each file
 //	objects/ab/cdef…         the content of a file; the path is its sha256
 //	log/NAME.ndjson          one JSON value a line; NAME.1.ndjson is the part before
+//	data/                    the data of scripts (internal/kv), which the app keeps here
 //
 // Start with [Open]. A generation becomes part of the store by the files that
 // [Store.Save] returns, which go into the journal with the commit that makes the
@@ -431,6 +432,9 @@ func (s *Store) forget(n int) (unused []string) {
 	delete(s.records, n)
 	return unused
 }
+
+// FS returns the folder itself, for what others keep beside the history.
+func (s *Store) FS() disk.FS { return s.fs }
 
 // Dir returns the folder of the store.
 func (s *Store) Dir() string { return s.dir }
