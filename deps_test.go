@@ -27,6 +27,7 @@ var edges = map[string][]string{
 	"bench/upgrade/broken":  {"upgrade", "upgrade/stream", "upgrade/supervisor"},
 	"examples/upgrade":      {"upgrade", "upgrade/stream"},
 	"cmd/theseus":           {"internal/cli"},
+	"deploy":                {"app/manifest"},
 	"internal/cli":          {"*"},
 	"internal/demo":         {"admin", "admin/v1", "app", "examples", "internal/instance", "internal/load"},
 	"internal/engines":      {"script", "script/js", "script/workflow"},
