@@ -168,6 +168,7 @@ func (p *predecessor) read() {
 			p.commit("committed")
 			if p.isSupervisor() { // which has nothing more to say as a predecessor
 				closeAll(files)
+				p.u.emit(Event{Name: "alone"})
 				return
 			}
 		case wire.Connection:
