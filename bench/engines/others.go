@@ -86,17 +86,15 @@ func gojaOps(in map[string]map[string]any, data func(*goja.Runtime, map[string]a
 	return ops, nil
 }
 
-const yaegiSource = `package rule
-
-import (
-	"strings"
-)
-
-func Const(map[string]any) string     { return "allow" }
-func Fib(d map[string]any) int    { return fib(d["n"].(int)) }
-func Loop(d map[string]any) int   { return loop(d["n"].(int)) }
-func Str(d map[string]any) string { return text(d["n"].(int), d["name"].(string)) }
-` + goFib + goLoop + goText + goMapRoute
+// yaegiSources are one program for each workload: yaegi loses the imports of a
+// program that has them all.
+var yaegiSources = map[string]string{
+	"Const": "package main\n\nfunc Const(map[string]any) string { return \"allow\" }\n",
+	"Fib":   "package main\n\nfunc Fib(d map[string]any) int { return fib(d[\"n\"].(int)) }\n" + goFib,
+	"Loop":  "package main\n\nfunc Loop(d map[string]any) int { return loop(d[\"n\"].(int)) }\n" + goLoop,
+	"Str":   "package main\n\nimport (\n\t\"strconv\"\n\t\"strings\"\n)\n\nfunc Str(d map[string]any) string { return text(d[\"n\"].(int), d[\"name\"].(string)) }\n" + goText,
+	"Route": "package main\n\nimport \"strconv\"\n" + goMapRoute,
+}
 
 func prepareYaegi(in map[string]map[string]any) (map[string]operation, error) {
 	load := func(name string) (operation, error) {
@@ -104,10 +102,10 @@ func prepareYaegi(in map[string]map[string]any) (map[string]operation, error) {
 		if err := i.Use(stdlib.Symbols); err != nil {
 			return nil, err
 		}
-		if _, err := i.Eval(yaegiSource); err != nil {
+		if _, err := i.Eval(yaegiSources[name]); err != nil {
 			return nil, err
 		}
-		v, err := i.Eval("rule." + name)
+		v, err := i.Eval("main." + name)
 		if err != nil {
 			return nil, err
 		}
@@ -315,4 +313,3 @@ func fromStarlark(v starlark.Value) any {
 	}
 	return nil
 }
-
