@@ -349,10 +349,10 @@ func (a *App) loadHistory() {
 		var l loggedTrial
 		var u Update
 		switch { // a line of another version is passed over
+		case json.Unmarshal(line, &u) == nil && u.ID != "": // its trial may be in the same line
+			a.updates = append(a.updates, u)
 		case json.Unmarshal(line, &l) == nil && l.Trial != nil && l.Trial.Update != "":
 			a.judged(*l.Trial)
-		case json.Unmarshal(line, &u) == nil && u.ID != "":
-			a.updates = append(a.updates, u)
 		}
 		return nil
 	})

@@ -21,7 +21,6 @@ type world struct {
 	told    []Report
 	next    int
 	known   map[Version]bool
-	proven  Version
 }
 
 func newWorld(t *testing.T) *world {
