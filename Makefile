@@ -6,7 +6,7 @@ GOVULNCHECK  = $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 PLATFORMS    = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 
 # Modules of their own, because of what they need that the rest must not.
-MODULES      = bench/upgrade/tableflip examples/upgrade-grpc bench/delta
+MODULES      = bench/upgrade/tableflip examples/upgrade-grpc bench/delta bench/engines
 
 .PHONY: test deps check race full modules model platforms vuln short bench fuzz generate
 

@@ -45,6 +45,10 @@ var edges = map[string][]string{
 	"script":                {"internal/codeframe"},
 	"upgrade":               {"internal/executable", "upgrade/internal/beat", "upgrade/internal/pidfile", "upgrade/internal/systemd", "upgrade/internal/wire"},
 	"upgrade/supervisor":    {"internal/executable", "upgrade/internal/beat", "upgrade/internal/pidfile", "upgrade/internal/systemd", "upgrade/internal/wire"},
+	"script/godsl":          {"script", "internal/codeframe", "script/godsl/allow", "script/godsl/check", "script/godsl/ir", "script/godsl/lib", "script/godsl/vm"},
+	"script/godsl/check":    {"script/godsl/ir"},
+	"script/godsl/lib":      {"script/godsl/check", "script/godsl/ir", "script/godsl/vm"},
+	"script/godsl/vm":       {"script/godsl/ir"},
 	"script/js":             {"script"},
 	"script/workflow":       {"script", "internal/expr", "internal/schema", "internal/yamldoc"},
 }

@@ -1,0 +1,5 @@
+//go:build race
+
+package godsl
+
+const raceEnabled = true
