@@ -108,7 +108,7 @@ func TestBrokenReleases(t *testing.T) {
 			switch c.broken {
 			case "check":
 				o.CheckArgs = []string{"--upgrade-check"}
-			case "crash", "errors":
+			case "crash", "errors", "memory":
 				o.Heartbeat = 2 * time.Second // none is missed on a machine that is slow
 			}
 			in := startService(t, o)

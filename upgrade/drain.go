@@ -29,7 +29,7 @@ func (u *Upgrader) pauseSockets(ctx context.Context, listeners []*Listener, pack
 		wg.Go(func() {
 			limited, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
-			_ = l.pause(limited) // who does not call Accept has nothing to lose
+			_ = l.pause(ctx, limited) // who does not call Accept has nothing to lose
 		})
 	}
 	for _, p := range packets {
@@ -173,7 +173,7 @@ func (u *Upgrader) shared(name, former string) bool {
 // closeSockets closes what the process does not accept from any more, and
 // removes the files of Unix sockets if the service ends here. A server of another
 // kind closes its own, and answers to datagrams may still be sent: these sockets
-// are closed when all is done.
+// are closed when all is done. What a server of ours has not taken yet it still gets.
 func (u *Upgrader) closeSockets(all bool) {
 	listeners, packets := u.sockets()
 	last := u.heir.Load() == nil
@@ -183,6 +183,10 @@ func (u *Upgrader) closeSockets(all bool) {
 		}
 		if last && !l.isClosed() {
 			l.file.remove()
+		}
+		if _, ours := l.server.(*httpServer); ours && !all {
+			_ = l.shut()
+			continue
 		}
 		l.Close()
 	}

@@ -508,7 +508,7 @@ func TestListenerPause(t *testing.T) {
 	dial()
 	<-accepted
 	for range 50 {
-		if err := l.pause(context.Background()); err != nil {
+		if err := l.pause(context.Background(), context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		dial()

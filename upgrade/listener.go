@@ -76,6 +76,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 		select {
 		case <-l.wake:
 		case <-l.done:
+			if c, err, _ := l.take(); c != nil || err != nil { // see shut
+				return c, err
+			}
 			return nil, &net.OpError{Op: "accept", Net: l.Addr().Network(), Addr: l.Addr(), Err: net.ErrClosed}
 		}
 	}
@@ -144,9 +147,7 @@ func (l *Listener) enter() bool {
 // exit delivers what the kernel returned.
 func (l *Listener) exit(c net.Conn, err error) {
 	if c != nil {
-		if !l.deliver(c) {
-			c.Close()
-		}
+		l.accepted(c)
 	} else if err != nil {
 		l.mu.Lock()
 		l.failed = append(l.failed, err)
@@ -155,8 +156,15 @@ func (l *Listener) exit(c net.Conn, err error) {
 	}
 }
 
-// deliver gives a connection, accepted here or by a predecessor, to the callers
-// of Accept. It reports false when the listener has closed.
+// accepted gives a connection that came from the kernel to the callers of Accept.
+func (l *Listener) accepted(inner net.Conn) {
+	if !l.add(&conn{Conn: inner, l: l}, true) {
+		inner.Close()
+	}
+}
+
+// deliver gives a connection that another process had to the callers of Accept. It
+// reports false when the listener has closed.
 func (l *Listener) deliver(inner net.Conn) bool {
 	c := &conn{Conn: inner, l: l}
 	if s, ok := l.server.(*httpServer); ok {
@@ -181,15 +189,17 @@ func (l *Listener) add(c *conn, queue bool) bool {
 	return true
 }
 
-// pause stops accepting and waits until every connection that was accepted has
-// been taken by Accept. The socket stays open.
-func (l *Listener) pause(ctx context.Context) error {
+// pause stops accepting and waits until every connection that was accepted has been
+// taken by Accept. The wait ends with ctx; with patience it ends too, but for a
+// connection that is on its way from the kernel. The socket stays open.
+func (l *Listener) pause(ctx, patience context.Context) error {
 	defer context.AfterFunc(ctx, l.broadcast)()
+	defer context.AfterFunc(patience, l.broadcast)()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.paused = true
 	_ = l.inner.SetDeadline(past)
-	for (l.accepting || len(l.ready) > 0) && !l.closed && ctx.Err() == nil {
+	for l.paused && !l.closed && ctx.Err() == nil && (l.accepting || len(l.ready) > 0 && patience.Err() == nil) {
 		l.changed.Wait()
 	}
 	return ctx.Err()
@@ -216,11 +226,9 @@ func (l *Listener) finish(ctx context.Context) {
 		if err != nil {
 			break
 		}
-		if !l.deliver(c) {
-			c.Close()
-		}
+		l.accepted(c)
 	}
-	_ = l.pause(ctx)
+	_ = l.pause(ctx, ctx)
 }
 
 func (l *Listener) broadcast() {
@@ -229,21 +237,31 @@ func (l *Listener) broadcast() {
 	l.changed.Broadcast()
 }
 
-// Close ends this process's use of the socket; the connections stay. The address
-// is free once no process of the service holds the socket. It may be called twice.
+// Close ends this process's use of the socket; the connections stay, but for those
+// that nobody has taken by Accept. The address is free once no process of the service
+// holds the socket. It may be called twice.
 func (l *Listener) Close() error {
-	var err error
+	err := l.shut()
+	l.mu.Lock()
+	ready := l.ready
+	l.ready = nil
+	l.changed.Broadcast()
+	l.mu.Unlock()
+	for _, c := range ready {
+		c.Close()
+	}
+	return err
+}
+
+// shut is Close that leaves to Accept what waits to be taken: a predecessor may have
+// handed it over since the pause.
+func (l *Listener) shut() (err error) {
 	l.once.Do(func() {
 		l.mu.Lock()
 		l.closed = true
-		ready := l.ready
-		l.ready = nil
 		l.changed.Broadcast()
 		l.mu.Unlock()
 		close(l.done)
-		for _, c := range ready {
-			c.Close()
-		}
 		err = l.inner.Close()
 		l.u.socketsChanged()
 	})

@@ -115,7 +115,7 @@ func (u *Upgrader) take(link *wire.Link, m wire.Connection, file *os.File, dead 
 		return
 	}
 	err = link.Send(wire.Taken{ID: m.ID, OK: true})
-	if errors.Is(err, wire.ErrGone) {
+	if errors.Is(err, wire.ErrGone) || errors.Is(err, net.ErrClosed) { // by who reads the link, and has seen its end
 		dead()
 		err = nil
 	}
@@ -147,6 +147,9 @@ func (u *Upgrader) adopt(m wire.Connection, file *os.File) (*adopted, error) {
 		return nil, next.hand(m, raw)
 	}
 	l := u.listener(m.Listener)
+	if l == nil && u.heir.Load() != nil { // it has closed this moment
+		return u.adopt(m, file)
+	}
 	if l == nil {
 		return nil, fmt.Errorf("nothing listens as %q in this version", m.Listener)
 	}

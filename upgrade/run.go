@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"os/signal"
 
 	"github.com/theseus-run/theseus/upgrade/internal/wire"
@@ -116,8 +117,10 @@ func (u *Upgrader) claimedNames() []string {
 func (u *Upgrader) Run(ctx context.Context) error {
 	signal.Notify(u.signals, append(stopSignals(), upgradeSignals()...)...)
 	defer signal.Stop(u.signals)
+	var early os.Signal
 	if u.State() == Starting {
-		if err := u.readyOrStopped(ctx); err != nil {
+		var err error
+		if early, err = u.readyOrStopped(ctx); err != nil {
 			return err
 		}
 	}
@@ -126,6 +129,20 @@ func (u *Upgrader) Run(ctx context.Context) error {
 	defer cancel(nil)
 	var failure error
 	done := ctx.Done()
+	signaled := func(s os.Signal) {
+		switch {
+		case isUpgrade(s):
+			go u.upgradeOnSignal(working)
+		case u.State() == Draining:
+			u.stopNow()
+		default:
+			cancel(fmt.Errorf("stopped by signal %s", s))
+			go u.Shutdown(context.WithoutCancel(ctx))
+		}
+	}
+	if early != nil {
+		signaled(early)
+	}
 	for {
 		select {
 		case <-u.over:
@@ -145,42 +162,35 @@ func (u *Upgrader) Run(ctx context.Context) error {
 			done = nil
 			go u.Shutdown(context.WithoutCancel(ctx))
 		case s := <-u.signals:
-			switch {
-			case isUpgrade(s):
-				go u.upgradeOnSignal(working)
-			case u.State() == Draining:
-				u.stopNow()
-			default:
-				cancel(fmt.Errorf("stopped by signal %s", s))
-				go u.Shutdown(context.WithoutCancel(ctx))
-			}
+			signaled(s)
 		}
 	}
 }
 
-// readyOrStopped is Ready until a signal says stop.
-func (u *Upgrader) readyOrStopped(ctx context.Context) error {
+// readyOrStopped is Ready until a signal says stop. Early is the signal that came too
+// soon to be obeyed, nil if none did: one to upgrade, or one to stop that no part of
+// Ready has looked at.
+func (u *Upgrader) readyOrStopped(ctx context.Context) (early os.Signal, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	result := make(chan error, 1)
 	go func() { result <- u.Ready(ctx) }()
-	upgrades := 0
+	stopped := false
 	for {
 		select {
 		case err := <-result:
-			if upgrades > 0 { // asked for too early, but asked for
-				u.signals <- upgradeSignals()[0]
-			}
-			return err
+			return early, err
 		case s := <-u.signals:
-			if isUpgrade(s) {
-				upgrades++
-				continue
+			switch {
+			case isUpgrade(s) && !stopped:
+				early = s
+			case isUpgrade(s):
+			case stopped: // told twice
+				return nil, context.Cause(ctx)
+			default:
+				early, stopped = s, true
+				cancel(fmt.Errorf("stopped by signal %s", s))
 			}
-			if ctx.Err() != nil { // told twice
-				return context.Cause(ctx)
-			}
-			cancel(fmt.Errorf("stopped by signal %s", s))
 		}
 	}
 }

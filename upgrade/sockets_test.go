@@ -192,7 +192,7 @@ func TestListenerQueue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.pause(t.Context()); err != nil {
+	if err := l.pause(t.Context(), t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	const n = 30

@@ -135,6 +135,7 @@ func TestCrashDuringUpgrade(t *testing.T) {
 				t.Errorf("%+v, before %+v", b, a)
 			}
 			w.await(Serving, 2)
+			w.await(result, 1) // of the order: the next one is that of the status
 			if len(w.alive()) != 1 {
 				t.Errorf("%d workers live", len(w.alive()))
 			}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -402,15 +403,20 @@ func (w *world) load(clients int) (stop func() (answered int64, failed []string)
 	}
 }
 
-// freePort returns an address where nothing listens.
+// freePort returns an address where nothing listens. Its port is none of those that
+// the system gives to whoever asks for any (ip_local_port_range begins at 32768), so
+// that no client takes it before the service does.
 func freePort(t testing.TB) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		addr := "127.0.0.1:" + strconv.Itoa(10000+rand.N(22000))
+		if ln, err := net.Listen("tcp", addr); err == nil {
+			ln.Close()
+			return addr
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
