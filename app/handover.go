@@ -62,11 +62,16 @@ func (a *App) Suspend(ctx context.Context) ([]byte, error) {
 	a.stopWatch()
 	h := a.describe()
 	state, err := a.encodeHandover(h)
-	if err == nil {
-		err = a.offerProgram()
-	}
-	if err == nil {
-		err = a.store.Yield()
+	switch {
+	case err != nil:
+	case a.draining.Load(): // the process ends, and no other is about to serve
+		if e := a.store.Leave(); e != nil {
+			a.log.Warn("the end of the process could not be noted", "error", e)
+		}
+	default:
+		if err = a.offerProgram(); err == nil {
+			err = a.store.Yield()
+		}
 	}
 	if err != nil {
 		a.dropProgram(err.Error())

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 
@@ -14,7 +15,9 @@ import (
 // what is on disk is built, tested, and made permanent in the history, where the
 // next start finds it. When it returns nil that would survive a loss of power.
 //
-// The error is a [*RefusedError], or that of the history.
+// The error is a [*RefusedError], or that of the history. With an error and an
+// Update that is live it cannot be told which of the two versions the disk has:
+// [Recover] says it.
 func Apply(ctx context.Context, path string, opt Options, c Change) (Update, error) {
 	a, err := open(path, opt)
 	if err != nil {
@@ -41,11 +44,16 @@ func Apply(ctx context.Context, path string, opt Options, c Change) (Update, err
 	if u, err := up.do(ctx, update.KindApp, true, true, t.Digest(), st); err != nil {
 		return u, err
 	}
-	if up.unkept != nil {
-		return up.refuse([]Problem{{Kind: "store", Message: up.unkept.Error()}})
-	}
 	up.u.Generation = st.gen.number
-	return up.end(OutcomeLive), a.store.Settled()
+	u := up.end(OutcomeLive)
+	err = a.store.Settled()
+	if up.unkept != nil { // closing tries once more; a start, or Recover, finds out
+		err = up.unkept
+	}
+	if err != nil {
+		return u, fmt.Errorf("it is not known whether gen %d would survive a loss of power: %w", u.Generation, err)
+	}
+	return u, nil
 }
 
 // A Recovery is what [Recover] found and did.

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/theseus-run/theseus/app"
+	"github.com/theseus-run/theseus/internal/engines"
 )
 
 // proven waits until the live generation has proved itself.
@@ -209,4 +210,52 @@ func TestDataSurvives(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// A process that ends by itself has not died, and was not about to be replaced: its
+// program gives up what it owns, drains, and closes.
+func TestEndIsNoDeath(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, patient())
+	a := openAt(t, dir)
+	write(t, dir, version(2))
+	reload(t, a)
+	for range 3 {
+		a.Drain()
+		if _, err := a.Suspend(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		a = openAt(t, dir)
+		if s := a.Status(); !s.OnTrial || s.Drift {
+			t.Fatalf("live %d, on trial %v, drift %q", s.Live.Number, s.OnTrial, s.DriftWhy)
+		}
+	}
+	for _, u := range a.Updates(0) {
+		if u.Trigger == "upgrade" {
+			t.Errorf("an upgrade that nobody asked for: %+v", u)
+		}
+	}
+}
+
+// An update whose trial ended before it did is one line of the log, and is in the
+// history of the next process too.
+func TestHistoryOfProvenAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, minimal)
+	u, err := app.Apply(t.Context(), dir, app.Options{Engines: engines.All(), NoSync: true}, app.Change{Trigger: "apply"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := openAt(t, dir)
+	for _, o := range a.Updates(0) {
+		if o.ID == u.ID && o.Trial != nil && o.Trial.Outcome == app.OutcomePermanent {
+			return
+		}
+	}
+	t.Errorf("no line of %s in %+v", u.ID, a.Updates(0))
 }

@@ -154,11 +154,15 @@ func (l *Ledger) note(r Record) {
 	}
 }
 
-// remove removes files that nothing needs. One that stays is in nobody's way.
+// remove removes files that nothing needs, in their order, up to one that stays: what
+// follows may belong to it. What stays is in nobody's way.
 func (l *Ledger) remove(names []string) {
 	for _, name := range names {
-		if _, again := l.pending[name]; !again {
-			_ = l.opt.FS.Remove(name)
+		if _, again := l.pending[name]; again {
+			continue
+		}
+		if err := l.opt.FS.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return
 		}
 	}
 }
@@ -212,6 +216,15 @@ func (l *Ledger) Machine() *Machine {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.m.Clone()
+}
+
+// Brings reports whether the journal, as far as it was to be written, brings a file
+// along: it is written again after a crash.
+func (l *Ledger) Brings(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.pending[name]
+	return ok
 }
 
 // Step implements [Keeper]. The files are those that the event's record brings
@@ -329,7 +342,10 @@ func (l *Ledger) pointing() []File {
 // with r alone.
 func (l *Ledger) checkpoint(r Record) error {
 	for _, f := range l.pointing() {
-		l.pending[f.Name] = f
+		delete(l.pending, f.Name)
+		if l.put(f) == nil { // see point: what counts is the journal
+			l.pending[f.Name] = f
+		}
 	}
 	if err := l.redo(); err != nil {
 		return err

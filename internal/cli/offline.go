@@ -36,8 +36,9 @@ would survive a loss of power it prints
 
     ack ID DIGEST
 
-on a line of its own. If it does not, nothing has changed. A running instance
-holds the history: use reload there.`,
+on a line of its own. If it does not, what was live is, or the error says that the
+disk did not tell; then recover does. A running instance holds the history: use
+reload there.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			u, err := app.Apply(c.Context(), dirArg(args), app.Options{
@@ -50,10 +51,11 @@ holds the history: use reload there.`,
 				return err
 			}
 			printProblems(e.errOut, "warning", u.Warnings)
-			if !asJSON {
-				fmt.Fprintf(e.out, "ack %s %s\n", u.ID, u.Digest)
+			if asJSON {
+				return nil
 			}
-			return nil
+			_, err = fmt.Fprintf(e.out, "ack %s %s\n", u.ID, u.Digest)
+			return err // whoever counts on the ack must know that it was not printed
 		},
 	}
 	c.Flags().StringVar(&state, "state", "", "directory of the history (default: .theseus in the app)")

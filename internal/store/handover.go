@@ -36,6 +36,21 @@ func (s *Store) Yield() error {
 	return errors.Join(errs...)
 }
 
+// Leave is Yield for a process that ends: the journal says that it did so by itself,
+// and waits for nobody.
+func (s *Store) Leave() error {
+	s.mu.Lock()
+	err, l := s.writable(), s.ledger
+	s.mu.Unlock()
+	if err == nil {
+		err = l.Close() // it asks for settle, which takes the logs
+	}
+	if errors.Is(err, ErrReadOnly) {
+		return nil
+	}
+	return errors.Join(err, s.Yield())
+}
+
 // Acquire makes a store that was opened for reading, or has yielded, the one that
 // writes, and reads anew what another process has written meanwhile. The errors
 // are those of Open; after one the store is as it was.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/theseus-run/theseus/internal/disk"
 	"github.com/theseus-run/theseus/internal/tree"
@@ -103,8 +104,8 @@ func (s *Store) Retain(keep int, protect ...int) {
 }
 
 // garbage returns the records beyond those to be kept, and the objects that no
-// record needs any more. While there are records that cannot be read no object is
-// garbage: one of them may need it.
+// record needs any more; also what a commit before should have removed and, since it
+// failed, has not.
 func (s *Store) garbage(m *update.Machine) []string {
 	if s.opening.Load() {
 		return nil
@@ -115,7 +116,7 @@ func (s *Store) garbage(m *update.Machine) []string {
 	for _, slot := range m.Slots {
 		needed = append(needed, slot.Live.Number, slot.Permanent.Number, slot.Anchor.Number)
 	}
-	var names []string
+	maps.DeleteFunc(s.owed, s.paid)
 	for _, n := range slices.Sorted(maps.Keys(s.records)) {
 		if len(s.records) <= s.keep {
 			break
@@ -123,17 +124,32 @@ func (s *Store) garbage(m *update.Machine) []string {
 		if slices.Contains(needed, n) {
 			continue
 		}
-		unused := s.forget(n)
-		names = append(names, recordName(n))
-		if s.unread > 0 {
-			continue
-		}
-		for _, digest := range unused {
-			delete(s.bad, digest)
-			names = append(names, objectName(digest))
-		}
+		s.owe(s.discard(n))
 	}
-	return names
+	for name := range s.owed {
+		s.owed[name] = true
+	}
+	return slices.Sorted(maps.Keys(s.owed))
+}
+
+// owe notes files that the next commit is to remove.
+func (s *Store) owe(names []string) {
+	if s.owed == nil {
+		s.owed = make(map[string]bool)
+	}
+	for _, name := range names {
+		s.owed[name] = false
+	}
+}
+
+// paid reports whether a file that is to be removed is needed again, or gone since a
+// commit was told to remove it; before, the journal may still bring it.
+func (s *Store) paid(name string, told bool) bool {
+	if digest := strings.ReplaceAll(strings.TrimPrefix(name, "objects/"), "/", ""); s.refs[digest] > 0 {
+		return true
+	}
+	_, err := s.fs.Lstat(name)
+	return told && errors.Is(err, fs.ErrNotExist)
 }
 
 // sweep removes the objects that no record names, which a crash has left. What

@@ -141,18 +141,37 @@ func (s *Store) save(r Record, files []*tree.File) ([]update.File, error) {
 // Drop takes back a generation that was saved and has not become live.
 func (s *Store) Drop(n int) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.writable() != nil {
+	err, l := s.writable(), s.ledger
+	s.mu.Unlock()
+	if err != nil {
 		return
 	}
-	unused := s.forget(n)
-	_ = s.fs.Remove(recordName(n))
-	if s.unread > 0 {
+	brought := l.Brings(recordName(n)) // asked for without s.mu, which its lock comes before
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := s.discard(n)
+	if brought { // a commit failed: the journal may have it all the same, and writes it again
+		s.owe(names)
 		return
+	}
+	for _, name := range names {
+		_ = s.fs.Remove(name)
+	}
+}
+
+// discard takes a record away, and returns the files that nothing needs any more.
+// While there are records that cannot be read no object is among them: one may need it.
+func (s *Store) discard(n int) (names []string) {
+	unused := s.forget(n)
+	names = append(names, recordName(n))
+	if s.unread > 0 {
+		return names
 	}
 	for _, digest := range unused {
-		_ = s.fs.Remove(objectName(digest))
+		delete(s.bad, digest)
+		names = append(names, objectName(digest))
 	}
+	return names
 }
 
 // Load returns generation n with all its files. Every file is checked against its
