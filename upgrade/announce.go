@@ -2,7 +2,6 @@ package upgrade
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"time"
 
@@ -120,31 +119,15 @@ func (u *Upgrader) adoptActivated() error {
 		os.Unsetenv(name)
 	}
 	for _, f := range files {
-		network, address := describe(f.File)
+		network, address := systemd.Describe(f.File)
 		s := wire.Socket{Name: f.Name, Network: network, Address: address}
-		name, requested, stored := parseStored(f.Name)
+		name, requested, stored := systemd.ParseStoredName(f.Name)
 		if stored { // this service's own, from before it was restarted
 			s.Name, s.Requested, s.Unlink = name, requested, pathOf(network, address)
 		}
 		u.inherited = append(u.inherited, &inherited{Socket: s, file: f.File, stored: stored})
 	}
 	return nil
-}
-
-// describe finds out what f is: the network and address of a socket, else "file".
-func describe(f *os.File) (network, address string) {
-	if l, err := net.FileListener(f); err == nil {
-		defer l.Close()
-		if ul, ok := l.(*net.UnixListener); ok {
-			ul.SetUnlinkOnClose(false)
-		}
-		return l.Addr().Network(), l.Addr().String()
-	}
-	if p, err := net.FilePacketConn(f); err == nil {
-		defer p.Close()
-		return p.LocalAddr().Network(), p.LocalAddr().String()
-	}
-	return "file", ""
 }
 
 // watchdog tells systemd that the process lives, while it is the service.

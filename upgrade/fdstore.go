@@ -1,60 +1,13 @@
 package upgrade
 
 import (
-	"fmt"
-	"net/url"
 	"strings"
 	"sync"
 	"syscall"
 
+	"github.com/theseus-run/theseus/upgrade/internal/systemd"
 	"github.com/theseus-run/theseus/upgrade/internal/wire"
 )
-
-// storedPrefix marks the descriptors that this package had systemd keep.
-const storedPrefix = "theseus|"
-
-// maxStoredName is the longest name that systemd takes.
-const maxStoredName = 255
-
-// storedName is the name under which systemd keeps a socket, false if it has none:
-// printable ASCII without a colon, so that what else there is in the two is escaped.
-func storedName(name, requested string) (string, bool) {
-	stored := storedPrefix + escapeStored(name)
-	if requested != name {
-		stored += "|" + escapeStored(requested)
-	}
-	return stored, len(stored) <= maxStoredName
-}
-
-func escapeStored(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c > '~' || strings.IndexByte("%:|", c) >= 0 {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
-}
-
-// parseStored undoes storedName.
-func parseStored(stored string) (name, requested string, ok bool) {
-	rest, ok := strings.CutPrefix(stored, storedPrefix)
-	if !ok {
-		return "", "", false
-	}
-	name, requested, two := strings.Cut(rest, "|")
-	if !two {
-		requested = name
-	}
-	name, err := url.PathUnescape(name)
-	if err != nil {
-		return "", "", false
-	}
-	requested, err = url.PathUnescape(requested)
-	return name, requested, err == nil
-}
 
 // A store is what systemd keeps of this service, so that its sockets outlive it:
 // whatever is in their queues when it crashes waits for the next process.
@@ -70,7 +23,7 @@ func (u *Upgrader) noteStored() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, in := range u.inherited {
-		if stored, ok := storedName(in.Name, in.Requested); ok && storable(in.Socket) && (in.stored || u.pred != nil && !u.pred.foreign) {
+		if stored, ok := systemd.StoredName(in.Name, in.Requested); ok && storable(in.Socket) && (in.stored || u.pred != nil && !u.pred.foreign) {
 			u.store.kept[stored] = struct{}{}
 		}
 	}
@@ -161,7 +114,7 @@ func (u *Upgrader) toStore() (names []string, sources []syscall.Conn) {
 		if !storable(s) {
 			continue
 		}
-		if name, ok := storedName(s.Name, s.Requested); ok {
+		if name, ok := systemd.StoredName(s.Name, s.Requested); ok {
 			names, sources = append(names, name), append(sources, all[i])
 		} else {
 			u.opt.Log.Warn("systemd does not keep a socket whose name is too long", "name", s.Name)
@@ -180,7 +133,7 @@ func (u *Upgrader) unstore(all bool) {
 	defer u.store.mu.Unlock()
 	u.store.over = true
 	for name := range u.store.kept {
-		_, requested, _ := parseStored(name)
+		_, requested, _ := systemd.ParseStoredName(name)
 		if network, address, _ := strings.Cut(requested, "|"); all || pathOf(network, address) != "" {
 			u.warn(u.notify.RemoveFiles(name))
 		}

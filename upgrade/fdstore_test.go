@@ -11,52 +11,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/theseus-run/theseus/upgrade/internal/systemd"
 )
-
-func TestStoredName(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct{ name, requested, want string }{
-		{"tcp|:80", "tcp|:80", "theseus|tcp%7C%3A80"},
-		{"http", "tcp|[::1]:80", "theseus|http|tcp%7C[%3A%3A1]%3A80"},
-		{"ü 100%", "unix|/run/a b", "theseus|%C3%BC%20100%25|unix%7C/run/a%20b"},
-	} {
-		got, ok := storedName(c.name, c.requested)
-		if got != c.want || !ok {
-			t.Errorf("storedName(%q, %q) = %q, %v, want %q", c.name, c.requested, got, ok, c.want)
-		}
-		if name, requested, ok := parseStored(got); name != c.name || requested != c.requested || !ok {
-			t.Errorf("parseStored(%q) = %q, %q, %v", got, name, requested, ok)
-		}
-	}
-	if _, ok := storedName("a", strings.Repeat("b", 255)); ok {
-		t.Error("a name that systemd does not take")
-	}
-	for _, foreign := range []string{"", "http", "theseus", "theseus|%", "theseus|a|%zz"} {
-		if _, _, ok := parseStored(foreign); ok {
-			t.Errorf("%q is taken for one of ours", foreign)
-		}
-	}
-}
-
-func FuzzStoredName(f *testing.F) {
-	f.Add("http", "tcp|:80")
-	f.Add("theseus|a", "%41|:")
-	f.Fuzz(func(t *testing.T, name, requested string) {
-		parseStored(name)
-		stored, ok := storedName(name, requested)
-		if !ok {
-			return
-		}
-		for _, c := range []byte(stored) {
-			if c <= ' ' || c > '~' || c == ':' {
-				t.Errorf("storedName(%q, %q) = %q", name, requested, stored)
-			}
-		}
-		if n, r, ok := parseStored(stored); n != name || r != requested || !ok {
-			t.Errorf("parseStored(%q) = %q, %q, %v, want %q, %q", stored, n, r, ok, name, requested)
-		}
-	})
-}
 
 // restartFromStore starts the service again as systemd does, with what it keeps.
 func (in *instance) restartFromStore(m *manager, env []string) {
@@ -90,9 +47,9 @@ func TestStore(t *testing.T) {
 	env := []string{"NOTIFY_SOCKET=" + notify, "FDSTORE=16"}
 	c := withAddress(t, config{Lab: lab{Named: []string{"b|tcp|127.0.0.1:0"}, Packets: []string{"udp|127.0.0.1:0"}}})
 	in := startInstance(t, &instance{config: c, env: env})
-	main, _ := storedName("tcp|"+c.Addr, "tcp|"+c.Addr)
-	named, _ := storedName("b", "tcp|127.0.0.1:0")
-	packet, _ := storedName("udp|127.0.0.1:0", "udp|127.0.0.1:0")
+	main, _ := systemd.StoredName("tcp|"+c.Addr, "tcp|"+c.Addr)
+	named, _ := systemd.StoredName("b", "tcp|127.0.0.1:0")
+	packet, _ := systemd.StoredName("udp|127.0.0.1:0", "udp|127.0.0.1:0")
 	holds := func(what string, want ...string) {
 		t.Helper()
 		slices.Sort(want)
@@ -118,7 +75,7 @@ func TestStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, "the commit", func() bool { return in.pid() == r.PID })
-	late, _ := storedName("late", "tcp|127.0.0.1:0")
+	late, _ := systemd.StoredName("late", "tcp|127.0.0.1:0")
 	in.get("/listen?name=late")
 	holds("a late one", main, packet, late)
 	in.get("/close?name=late")
@@ -140,7 +97,7 @@ func TestStoreUnix(t *testing.T) {
 	m := listenNotify(t, notify)
 	env := []string{"NOTIFY_SOCKET=" + notify, "FDSTORE=16"}
 	path := filepath.Join(t.TempDir(), "u")
-	stored, _ := storedName("unix|"+path, "unix|"+path)
+	stored, _ := systemd.StoredName("unix|"+path, "unix|"+path)
 	in := startInstance(t, &instance{config: config{Network: "unix", Addr: path}, env: env})
 	waitFor(t, "the store", func() bool { return slices.Equal(m.stored(), []string{stored}) })
 	kill9(t, in.pid())

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -17,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/theseus-run/theseus/internal/executable"
 	"github.com/theseus-run/theseus/upgrade/internal/wire"
 )
 
@@ -29,7 +29,7 @@ func ownPath(inherited bool) (string, error) {
 	if path := os.Getenv(pathVariable); inherited && filepath.IsAbs(path) {
 		return path, nil
 	}
-	path, err := programPath(os.Args[0])
+	path, err := executable.Find(os.Args[0])
 	running, statErr := os.Stat("/proc/self/exe")
 	if statErr != nil && err == nil {
 		return path, nil // the system does not tell, or only by a path
@@ -46,23 +46,6 @@ func ownPath(inherited bool) (string, error) {
 // programName is the name that the system gives for a program that runs, also when
 // the file has been replaced since.
 func programName(path string) string { return strings.TrimSuffix(path, " (deleted)") }
-
-// programPath makes the name of a program absolute: a name with a separator is
-// relative to the working directory, another is looked up in PATH.
-func programPath(name string) (string, error) {
-	if !strings.ContainsRune(name, filepath.Separator) {
-		found, err := exec.LookPath(name)
-		if err != nil && !errors.Is(err, exec.ErrDot) {
-			return "", fmt.Errorf("find the program: %w", err)
-		}
-		name = found
-	}
-	path, err := filepath.Abs(name)
-	if err != nil {
-		return "", fmt.Errorf("find the program: %w", err)
-	}
-	return path, nil
-}
 
 // digest returns the SHA-256 of the file in hex. With hurry it rests after each
 // piece until hurry is closed: requests are not to wait for a processor.

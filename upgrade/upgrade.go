@@ -261,7 +261,7 @@ func (a *attempt) check(ctx context.Context) error {
 	path := a.u.path
 	if a.req.Path != "" {
 		var err error
-		if path, err = programPath(a.req.Path); err != nil {
+		if path, err = executable.Find(a.req.Path); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/theseus-run/theseus/internal/executable"
 	"github.com/theseus-run/theseus/upgrade/internal/systemd"
 	"github.com/theseus-run/theseus/upgrade/internal/wire"
 )
@@ -159,7 +160,7 @@ func New(opt Options) (*Upgrader, error) {
 func (u *Upgrader) findPath(inherited bool) (string, error) {
 	defer os.Unsetenv(pathVariable)
 	if u.opt.Path != "" {
-		return programPath(u.opt.Path)
+		return executable.Find(u.opt.Path)
 	}
 	return ownPath(inherited)
 }

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/theseus-run/theseus/internal/executable"
 )
 
 // A program is what a crash starts again.
@@ -24,7 +24,7 @@ type program struct {
 // ownPath is the file of this process, by the name under which it was started if
 // that still leads to it: links may be switched.
 func ownPath() (string, error) {
-	path, err := resolve(os.Args[0])
+	path, err := executable.Find(os.Args[0])
 	running, statErr := os.Stat("/proc/self/exe")
 	if named, nameErr := os.Stat(path); err == nil && statErr == nil && nameErr == nil && os.SameFile(named, running) {
 		return path, nil
@@ -33,23 +33,6 @@ func ownPath() (string, error) {
 		return "", fmt.Errorf("find the program: %w", err)
 	}
 	return strings.TrimSuffix(path, " (deleted)"), nil
-}
-
-// resolve makes the name of a program absolute: one with a slash is relative to the
-// working directory, another is looked up in PATH.
-func resolve(name string) (string, error) {
-	if !strings.Contains(name, "/") {
-		found, err := exec.LookPath(name)
-		if err != nil && !errors.Is(err, exec.ErrDot) {
-			return "", fmt.Errorf("find the program: %w", err)
-		}
-		name = found
-	}
-	path, err := filepath.Abs(name)
-	if err != nil {
-		return "", fmt.Errorf("find the program: %w", err)
-	}
-	return path, nil
 }
 
 // repin makes p what the process runs now: not what the path says, for the file may

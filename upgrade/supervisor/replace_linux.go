@@ -35,7 +35,7 @@ type replacement struct {
 // changed then. A program that passes its trial and still cannot take over executes
 // the old one again, which reports it as an event.
 func (s *Supervisor) Replace(ctx context.Context, path string) error {
-	path, err := resolve(path)
+	path, err := executable.Find(path)
 	if err == nil {
 		err = executable.Check(path)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/theseus-run/theseus/internal/executable"
 	"github.com/theseus-run/theseus/upgrade/internal/pidfile"
 	"github.com/theseus-run/theseus/upgrade/internal/wire"
 )
@@ -139,7 +140,7 @@ func (s *Supervisor) startFor(w *worker, m wire.Start) error {
 	case w.over || w.dead:
 		return nil // nobody is there to be told
 	}
-	path, err := resolve(m.Path)
+	path, err := executable.Find(m.Path)
 	if err != nil {
 		return err
 	}

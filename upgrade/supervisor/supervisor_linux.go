@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/theseus-run/theseus/internal/executable"
 	"github.com/theseus-run/theseus/upgrade/internal/pidfile"
 	"github.com/theseus-run/theseus/upgrade/internal/systemd"
 )
@@ -117,7 +118,7 @@ func programOf(opt Options) (string, error) {
 	if opt.Path == "" {
 		return ownPath()
 	}
-	return resolve(opt.Path)
+	return executable.Find(opt.Path)
 }
 
 // take removes a variable from the environment and returns it.

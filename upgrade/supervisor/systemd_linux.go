@@ -1,9 +1,6 @@
 package supervisor
 
 import (
-	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -49,7 +46,7 @@ func (s *Supervisor) activate() error {
 		if !stored {
 			sock.Name = f.Name
 		}
-		sock.Network, sock.Address = describe(f.File)
+		sock.Network, sock.Address = systemd.Describe(f.File)
 		if sock.Network == "unix" && stored && !strings.HasPrefix(sock.Address, "@") {
 			sock.Unlink = sock.Address
 		}
@@ -71,22 +68,6 @@ func (s *Supervisor) activate() error {
 	}
 	s.snap, s.activated = snap, true
 	return nil
-}
-
-// describe finds out what f is: the network and address of a socket, else "file".
-func describe(f *os.File) (network, address string) {
-	if l, err := net.FileListener(f); err == nil {
-		defer l.Close()
-		if ul, ok := l.(*net.UnixListener); ok {
-			ul.SetUnlinkOnClose(false)
-		}
-		return l.Addr().Network(), l.Addr().String()
-	}
-	if p, err := net.FilePacketConn(f); err == nil {
-		defer p.Close()
-		return p.LocalAddr().Network(), p.LocalAddr().String()
-	}
-	return "file", ""
 }
 
 func inodeOf(fd int) uint64 {
@@ -154,49 +135,11 @@ func (s *Supervisor) forgetFiles() error {
 	return nil
 }
 
-// storePrefix marks the names of the sockets that package upgrade, or this one for
-// it, has systemd keep: the prefix, the name and, if it is another, what was asked
-// for, separated by bars.
-const storePrefix = "theseus|"
-
-// storeName is the name of a socket in the store, where a name is printable ASCII
-// without a colon. It is false for one that is too long.
-func storeName(sock wire.Socket) (string, bool) {
-	stored := storePrefix + escape(sock.Name)
-	if sock.Requested != sock.Name {
-		stored += "|" + escape(sock.Requested)
-	}
-	return stored, len(stored) <= 255
-}
-
-func escape(s string) string {
-	var b strings.Builder
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c > '~' || strings.IndexByte("%:|", c) >= 0 {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
-}
+// storeName is the name of a socket in the store. It is false for one that is too long.
+func storeName(sock wire.Socket) (string, bool) { return systemd.StoredName(sock.Name, sock.Requested) }
 
 // storedSocket is the inverse: it sets the name and what was asked for.
 func storedSocket(stored string) (sock wire.Socket, ok bool) {
-	rest, ok := strings.CutPrefix(stored, storePrefix)
-	if !ok {
-		return sock, false
-	}
-	name, requested, two := strings.Cut(rest, "|")
-	if !two {
-		requested = name
-	}
-	var err error
-	if sock.Name, err = url.PathUnescape(name); err != nil {
-		return wire.Socket{}, false
-	}
-	if sock.Requested, err = url.PathUnescape(requested); err != nil {
-		return wire.Socket{}, false
-	}
-	return sock, true
+	sock.Name, sock.Requested, ok = systemd.ParseStoredName(stored)
+	return sock, ok
 }
