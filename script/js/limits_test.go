@@ -167,9 +167,8 @@ func TestCancelRace(t *testing.T) {
 		}
 		cancel()
 	}
-	if n := u.Stuck(); n != 0 {
-		t.Errorf("%d stuck", n)
-	}
+	// One that was slow to end counts as stuck until it has; none may stay so.
+	eventually(t, "no script runs on", func() bool { return u.Stuck() == 0 })
 }
 
 // The deadline reaches host calls, and a script that catches their error is
