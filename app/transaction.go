@@ -198,7 +198,7 @@ func (a *App) recover() error {
 		a.remember(Update{ID: c.ID, Trigger: c.Trigger, Message: c.Message, Outcome: OutcomeInterrupted, From: c.From.Number,
 			Digest: c.Source, Started: c.Began, Ended: time.Now()})
 	}
-	return a.runner.Restart(found.Clean)
+	return a.runner.Step(update.Restart{Clean: found.Clean, At: time.Now()})
 }
 
 // inHistory reports whether the update log has what the report says.

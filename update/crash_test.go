@@ -39,7 +39,7 @@ func begin(fs disk.FS) (*life, error) {
 	l.told = l.st.Recovered().Reports
 	l.r = update.NewRunner(update.RunnerOptions{Keeper: l.st, Observe: func(string, update.Trial) {}, Report: func(r update.Report) { l.told = append(l.told, r) }})
 	if l.st.Machine().State() != string(update.Idle) {
-		if err := l.r.Restart(l.st.Recovered().Clean); err != nil {
+		if err := l.r.Step(update.Restart{Clean: l.st.Recovered().Clean}); err != nil {
 			return l, err
 		}
 	}

@@ -2,7 +2,6 @@ package update
 
 import (
 	"bytes"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,9 +64,7 @@ func AppendRecord(b []byte, seq uint64, r Record) ([]byte, error) {
 	b = append(b, "00000000 "...)
 	b = strconv.AppendUint(b, seq, 10)
 	b = append(append(b, ' '), text...)
-	var sum [4]byte
-	putCRC(&sum, b[start+9:])
-	hex.Encode(b[start:], sum[:])
+	copy(b[start:], checksum(b[start+9:]))
 	b = append(b, '\n')
 	if len(b)-start > MaxRecord {
 		return b[:start], fmt.Errorf("%w: %d bytes of at most %d", ErrRecordTooLarge, len(b)-start, MaxRecord)
@@ -75,10 +72,8 @@ func AppendRecord(b []byte, seq uint64, r Record) ([]byte, error) {
 	return b, nil
 }
 
-func putCRC(sum *[4]byte, text []byte) {
-	c := crc32.Checksum(text, castagnoli)
-	sum[0], sum[1], sum[2], sum[3] = byte(c>>24), byte(c>>16), byte(c>>8), byte(c)
-}
+// checksum is that of a line, as it stands before it.
+func checksum(text []byte) string { return fmt.Sprintf("%08x", crc32.Checksum(text, castagnoli)) }
 
 // A Journal is what was read of one.
 type Journal struct {
@@ -165,9 +160,7 @@ func parseLine(line []byte) (seq uint64, r Record, err error) {
 	if !ok || len(crc) != 8 {
 		return 0, r, errors.New("it does not begin with a checksum")
 	}
-	var sum [4]byte
-	putCRC(&sum, rest)
-	if hex.EncodeToString(sum[:]) != string(crc) {
+	if checksum(rest) != string(crc) {
 		return 0, r, errors.New("its checksum is wrong")
 	}
 	number, text, _ := bytes.Cut(rest, []byte(" "))

@@ -18,9 +18,6 @@ type LedgerOptions struct {
 	// FS is the folder of the state; the caller holds its lock.
 	FS disk.FS
 
-	// Name is the journal's file. Empty means "journal".
-	Name string
-
 	// Pointers are the small files that say in plain text what the machine says.
 	// They are written after each commit, unless they are the same.
 	Pointers func(*Machine) []File
@@ -72,9 +69,6 @@ var errLedgerClosed = errors.New("the journal is closed")
 // before; who begins a new life gives it [Restart], who goes on for a process that
 // hands it over does not.
 func OpenLedger(opt LedgerOptions) (*Ledger, Recovered, error) {
-	if opt.Name == "" {
-		opt.Name = "journal"
-	}
 	if opt.Limit == 0 {
 		opt.Limit = 1 << 20
 	}
@@ -89,37 +83,72 @@ func OpenLedger(opt LedgerOptions) (*Ledger, Recovered, error) {
 	return l, rec, nil
 }
 
-// maxJournal bounds what is read: Limit is exceeded by one record at most.
-const maxJournal = 64 << 20
+// journalFile is the journal's name. MaxJournal bounds what is read of it:
+// LedgerOptions.Limit is exceeded by one record at most.
+const (
+	journalFile = "journal"
+	maxJournal  = 64 << 20
+)
 
-func (l *Ledger) open() (rec Recovered, err error) {
-	data, err := disk.ReadFile(l.opt.FS, l.opt.Name, maxJournal)
+// A Kept is what the journal in a folder says, for who only reads.
+type Kept struct {
+	Machine *Machine
+	Files   map[string]File // by name: what it brings along, whether the disk has it or not
+	Recovered
+
+	data    []byte
+	journal Journal
+	removed []string
+}
+
+// Peek reads the journal in a folder, and changes nothing; the process that keeps it
+// may be writing. Without one the machine is the zero Machine.
+func Peek(fsys disk.FS) (Kept, error) {
+	k := Kept{Machine: &Machine{}, Files: map[string]File{}}
+	data, err := disk.ReadFile(fsys, journalFile, maxJournal)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Recovered{Clean: true}, nil
+		k.Clean = true
+		return k, nil
 	}
 	if err != nil {
-		return rec, err
+		return k, err
 	}
-	j := ReadJournal(data)
-	rec.Torn = j.Torn
-	var removed []string
-	for _, r := range j.Records {
-		rec.Clean = r.End
-		rec.Reports = append(rec.Reports, r.Reports...)
-		l.note(r)
-		removed = append(removed, r.Removed...)
-		l.m = r.Machine
+	k.data, k.journal = data, ReadJournal(data)
+	k.Torn = k.journal.Torn
+	for _, r := range k.journal.Records {
+		k.Clean, k.Machine = r.End, r.Machine
+		k.Reports = append(k.Reports, r.Reports...)
+		k.removed = append(k.removed, r.Removed...)
+		r.note(k.Files)
 	}
-	l.seq, l.size = j.Seq, j.Size
-	for _, d := range j.Damaged {
-		rec.Problems = append(rec.Problems, fmt.Errorf("journal: damaged at byte %d: %s", d.Offset, d.Why))
+	for _, d := range k.journal.Damaged {
+		k.Problems = append(k.Problems, fmt.Errorf("journal: damaged at byte %d: %s", d.Offset, d.Why))
 	}
-	if err := l.goOn(data, j); err != nil {
-		return rec, err
+	return k, nil
+}
+
+// note adds what the record brings along to files, and takes away what it removes.
+func (r Record) note(files map[string]File) {
+	for _, f := range r.Files {
+		files[f.Name] = f
 	}
-	l.remove(removed)
+	for _, name := range r.Removed {
+		delete(files, name)
+	}
+}
+
+func (l *Ledger) open() (Recovered, error) {
+	k, err := Peek(l.opt.FS)
+	if err != nil || k.data == nil {
+		return k.Recovered, err
+	}
+	l.m, l.pending, l.seq, l.size = k.Machine, k.Files, k.journal.Seq, k.journal.Size
+	if err := l.goOn(k.data, k.journal); err != nil {
+		return k.Recovered, err
+	}
+	l.remove(k.removed)
 	l.point()
-	return rec, nil
+	return k.Recovered, nil
 }
 
 // goOn makes what was read durable, for it may come from the memory of a system
@@ -131,7 +160,7 @@ func (l *Ledger) goOn(data []byte, j Journal) (err error) {
 	if len(j.Damaged) > 0 || len(j.Records) == 0 {
 		return l.replace(data)
 	}
-	if l.file, err = l.opt.FS.OpenFile(l.opt.Name, os.O_RDWR|os.O_APPEND, 0); err != nil {
+	if l.file, err = l.opt.FS.OpenFile(journalFile, os.O_RDWR|os.O_APPEND, 0); err != nil {
 		return err
 	}
 	if j.Torn > 0 {
@@ -141,17 +170,6 @@ func (l *Ledger) goOn(data []byte, j Journal) (err error) {
 	}
 	l.durable = l.seq
 	return l.file.Sync()
-}
-
-// note adds what a record brings along to what is to be kept, and takes away what it
-// removes.
-func (l *Ledger) note(r Record) {
-	for _, f := range r.Files {
-		l.pending[f.Name] = f
-	}
-	for _, name := range r.Removed {
-		delete(l.pending, name)
-	}
 }
 
 // remove removes files that nothing needs, in their order, up to one that stays: what
@@ -169,7 +187,7 @@ func (l *Ledger) remove(names []string) {
 
 // replace sets a damaged journal aside and begins anew from what could be read.
 func (l *Ledger) replace(damaged []byte) error {
-	aside := fmt.Sprintf("%s.damaged-%d", l.opt.Name, l.seq)
+	aside := fmt.Sprintf("%s.damaged-%d", journalFile, l.seq)
 	if len(damaged) > 0 {
 		if err := disk.ReplaceFile(l.opt.FS, aside, damaged, 0o644); err != nil {
 			return err
@@ -268,7 +286,7 @@ func (l *Ledger) Step(e Event, files ...File) ([]Effect, error) {
 
 // append adds a record, and shows what it says.
 func (l *Ledger) append(r Record, sync bool) error {
-	l.note(r)
+	r.note(l.pending)
 	if err := l.add(r, sync); err != nil {
 		return err
 	}
@@ -363,7 +381,7 @@ func (l *Ledger) checkpoint(r Record) error {
 	if err != nil {
 		return err
 	}
-	if err := disk.ReplaceFile(l.opt.FS, l.opt.Name, line, 0o644); err != nil {
+	if err := disk.ReplaceFile(l.opt.FS, journalFile, line, 0o644); err != nil {
 		l.doubtful = true
 		return err
 	}
@@ -375,7 +393,7 @@ func (l *Ledger) checkpoint(r Record) error {
 	l.durable = l.seq
 	clear(l.pending)
 	l.size, l.doubtful = int64(len(line)), false
-	l.file, err = l.opt.FS.OpenFile(l.opt.Name, os.O_RDWR|os.O_APPEND, 0)
+	l.file, err = l.opt.FS.OpenFile(journalFile, os.O_RDWR|os.O_APPEND, 0)
 	return err
 }
 

@@ -350,17 +350,11 @@ func (r *Runner) Step(e Event) error {
 	return err
 }
 
-// Restart ends what the process before has left, see [Restart].
-func (r *Runner) Restart(clean bool) error {
-	_, err := r.step(Restart{Clean: clean, At: time.Now()})
-	return err
-}
-
 // Verdict ends the trial of a change in a slot: a nil why proves the version, any
 // other takes it back by revert, which makes the given version visible again. The
-// error is [ErrNotOnTrial] when it is not on trial any more, [ErrBusy] while
-// another change is under way, and a [*KeepError] when the journal could not be written: the version that is visible
-// is right all the same.
+// error is [ErrNotOnTrial] when it is not on trial any more, [ErrBusy] while another
+// change is under way, and a [*KeepError] when the journal could not be written: the
+// version that is visible is right all the same.
 func (r *Runner) Verdict(ctx context.Context, slot, change string, why error, revert func(context.Context, Version) error) error {
 	m := r.Machine()
 	switch t := m.Slot(slot).Trial; {

@@ -46,7 +46,7 @@ func (s *Store) Check(full bool) Health {
 		}
 		h.Findings = append(h.Findings, f)
 	}
-	needed := []int{slot.Live.Number, slot.Permanent.Number, slot.Anchor.Number}
+	needed := needed(m)
 	seen := make(map[string]bool)
 	for _, n := range slices.Sorted(maps.Keys(s.records)) {
 		for _, e := range s.records[n].Files {
@@ -92,13 +92,12 @@ func (s *Store) verify(e Entry, full bool) string {
 // that cannot be read, and what no record names. What is left is what Check finds
 // then.
 func (s *Store) Repair() error {
-	slot := s.Machine().Slot(AppSlot)
+	needed := needed(s.Machine())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.writable(); err != nil {
 		return err
 	}
-	needed := []int{slot.Live.Number, slot.Permanent.Number, slot.Anchor.Number}
 	for _, n := range slices.Sorted(maps.Keys(s.records)) {
 		damaged := slices.ContainsFunc(s.records[n].Files, func(e Entry) bool { return s.verify(e, true) != "" })
 		if !damaged || slices.Contains(needed, n) {

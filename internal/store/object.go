@@ -71,8 +71,8 @@ func (s *Store) place(large []update.File) error {
 
 // read returns the content of a file of the store.
 func (s *Store) read(name string, limit int64) ([]byte, error) {
-	if data, ok := s.overlay[name]; ok && int64(len(data)) <= limit {
-		return data, nil
+	if f, ok := s.overlay[name]; ok && int64(len(f.Data)) <= limit {
+		return f.Data, nil
 	}
 	return disk.ReadFile(s.fs, name, limit)
 }
@@ -95,8 +95,8 @@ func (s *Store) object(e Entry) (data []byte, reason string) {
 }
 
 // Retain says how many generations are kept from the next commit on, below 1 means
-// 1, and until it is called all; and which of them in any case. What serves, is permanent, or the anchor is
-// kept too; all count.
+// 1, and until it is called all; and which of them in any case. What serves, is
+// permanent, or the anchor is kept too; all count.
 func (s *Store) Retain(keep int, protect ...int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,10 +112,7 @@ func (s *Store) garbage(m *update.Machine) []string {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	needed := slices.Clone(s.protect)
-	for _, slot := range m.Slots {
-		needed = append(needed, slot.Live.Number, slot.Permanent.Number, slot.Anchor.Number)
-	}
+	needed := append(needed(m), s.protect...)
 	maps.DeleteFunc(s.owed, s.paid)
 	for _, n := range slices.Sorted(maps.Keys(s.records)) {
 		if len(s.records) <= s.keep {

@@ -95,13 +95,13 @@ type view struct {
 	lent     bool // another process may write
 	found    update.Recovered
 	problems []error
-	records  map[int]Record    // those that can be read
-	refs     map[string]int    // how many of them name an object
-	last     int               // highest number ever seen, readable or not
-	owed     map[string]bool   // files that the next commit is to remove; true: one was told before
-	unread   int               // records that cannot be read; their objects are unknown
-	overlay  map[string][]byte // read-only: what the journal brings along
-	shadow   *update.Machine   // read-only: as the journal has it
+	records  map[int]Record         // those that can be read
+	refs     map[string]int         // how many of them name an object
+	last     int                    // highest number ever seen, readable or not
+	owed     map[string]bool        // files that the next commit is to remove; true: one was told before
+	unread   int                    // records that cannot be read; their objects are unknown
+	overlay  map[string]update.File // read-only: what the journal brings along
+	shadow   *update.Machine        // read-only: as the journal has it
 }
 
 // Open opens the folder dir, usually APP/.theseus, and creates it when it is
@@ -185,20 +185,43 @@ func (s *Store) checkPointers() {
 	if s.ledger != nil {
 		m = s.ledger.Machine()
 	}
-	slot := m.Slot(AppSlot)
-	for what, v := range map[string]update.Version{"current": slot.Live, "permanent": slot.Permanent, "anchor": slot.Anchor} {
-		s.last = max(s.last, v.Number)
-		r, ok := s.records[v.Number]
+	for _, p := range pointed(m) {
+		s.last = max(s.last, p.Number)
+		r, ok := s.records[p.Number]
 		switch {
-		case v.IsZero():
 		case !ok:
 			s.problems = append(s.problems, &Error{Op: "read", Path: s.name("journal"),
-				Err: fmt.Errorf("generation %d is %s but its record cannot be read", v.Number, what)})
-		case v.Digest != "" && v.Digest != r.Digest:
-			s.problems = append(s.problems, &Error{Op: "read", Path: s.name(recordName(v.Number)),
-				Err: fmt.Errorf("the record is about the tree %.12s; the journal has %.12s as %s", r.Digest, v.Digest, what)})
+				Err: fmt.Errorf("generation %d is %s but its record cannot be read", p.Number, p.name)})
+		case p.Digest != "" && p.Digest != r.Digest:
+			s.problems = append(s.problems, &Error{Op: "read", Path: s.name(recordName(p.Number)),
+				Err: fmt.Errorf("the record is about the tree %.12s; the journal has %.12s as %s", r.Digest, p.Digest, p.name)})
 		}
 	}
+}
+
+// A pointer is a version of the app that has a name.
+type pointer struct {
+	name string
+	update.Version
+}
+
+// pointed returns those that the transaction points to.
+func pointed(m *update.Machine) (all []pointer) {
+	slot := m.Slot(AppSlot)
+	for _, p := range []pointer{{"current", slot.Live}, {"permanent", slot.Permanent}, {"anchor", slot.Anchor}} {
+		if !p.IsZero() {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// needed returns the numbers of those.
+func needed(m *update.Machine) (all []int) {
+	for _, p := range pointed(m) {
+		all = append(all, p.Number)
+	}
+	return all
 }
 
 // openLedger lays out what is missing, and brings the transaction back.
@@ -243,42 +266,21 @@ func (s *Store) adoptOld() error {
 
 // pointers are the files that say what the transaction says of the app.
 func pointers(m *update.Machine) []update.File {
-	slot := m.Slot(AppSlot)
 	var files []update.File
-	for _, p := range []struct {
-		name string
-		v    update.Version
-	}{{"current", slot.Live}, {"permanent", slot.Permanent}, {"anchor", slot.Anchor}} {
-		if !p.v.IsZero() {
-			files = append(files, update.File{Name: p.name, Data: fmt.Appendln(nil, p.v.Number), Perm: 0o644})
-		}
+	for _, p := range pointed(m) {
+		files = append(files, update.File{Name: p.name, Data: fmt.Appendln(nil, p.Number), Perm: 0o644})
 	}
 	return files
 }
 
 // readJournal shows the store as the one that writes sees it, without changing it.
 func (s *Store) readJournal() {
-	s.shadow, s.overlay = &update.Machine{}, make(map[string][]byte)
-	data, err := disk.ReadFile(s.fs, "journal", 64<<20)
+	kept, err := update.Peek(s.fs)
 	if err != nil {
-		if !errors.Is(err, fs.ErrNotExist) {
-			s.problems = append(s.problems, err)
-		}
-		return
+		s.problems = append(s.problems, err)
 	}
-	j := update.ReadJournal(data)
-	for _, r := range j.Records {
-		s.shadow = r.Machine
-		for _, f := range r.Files {
-			s.overlay[f.Name] = f.Data
-		}
-		for _, name := range r.Removed {
-			delete(s.overlay, name)
-		}
-	}
-	for _, d := range j.Damaged {
-		s.problems = append(s.problems, fmt.Errorf("journal: damaged at byte %d: %s", d.Offset, d.Why))
-	}
+	s.shadow, s.overlay = kept.Machine, kept.Files
+	s.problems = append(s.problems, kept.Problems...)
 }
 
 // Machine returns a copy of the transaction as it stands.
