@@ -3,6 +3,7 @@
 package upgrade
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -253,4 +254,44 @@ func (in *instance) underFake(t *testing.T, say func(*net.UnixConn, *wire.Link) 
 		t.Errorf("it ended with %v, want an exit status", err)
 	}
 	return text.String(), reason
+}
+
+// TestHeirOfADeadSpeaker: whoever has sent everything and died before the answer to its hello
+// leaves an heir.
+func TestHeirOfADeadSpeaker(t *testing.T) {
+	t.Parallel()
+	dead := exec.Command("/bin/true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	in := &instance{t: t, dir: t.TempDir(), config: config{Network: "tcp", Addr: "127.0.0.1:0"}}
+	in.set(func(*config) {})
+	link, theirs, err := wire.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(link.Send(wire.Hello{Min: 1, Max: 1, PID: dead.Process.Pid, Generation: 4}), link.Send(wire.Prepared{}), link.Close()); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
+	cmd.Env = append(os.Environ(), configVariable+"="+in.configFile(), variable+"=3")
+	cmd.ExtraFiles, cmd.Stderr = []*os.File{theirs}, os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	theirs.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if want := fmt.Sprintf("serving %d 5 ", cmd.Process.Pid); !strings.HasPrefix(line, want) {
+		t.Errorf("it says %q, %v, want %q", line, err, want)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
 }

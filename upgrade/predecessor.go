@@ -121,7 +121,8 @@ func (p *predecessor) greet(theirs wire.Hello) (err error) {
 	}
 	mine := u.greeting()
 	if !p.foreign {
-		if err := p.link.Send(mine); err != nil {
+		// One that has died may have sent everything, which is still to be read.
+		if err := p.link.Send(mine); err != nil && !errors.Is(err, wire.ErrGone) {
 			return err
 		}
 	}
