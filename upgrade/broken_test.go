@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -141,8 +142,9 @@ func TestBrokenReleases(t *testing.T) {
 				t.Errorf("%d requests served, failed: %v", l.served.Load(), failed)
 			}
 			t.Logf("%d requests served, failed in the broken process: %v", l.served.Load(), failed)
-			switch c.broken {
-			case "exit", "hang", "never", "check": // it never served: another try does no harm
+			switch {
+			case slices.Contains([]string{"exit", "hang", "never", "check"}, c.broken): // it never served: another try does no harm
+			case strings.Contains(err.Error(), "too busy"): // this test was starved itself
 			default:
 				if _, err := in.upgrade(""); err == nil || !strings.Contains(err.Error(), "was rolled back before") {
 					t.Errorf("a second time: %v, want it refused", err)

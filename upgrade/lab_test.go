@@ -44,6 +44,7 @@ type lab struct {
 	LastWords  time.Duration
 	Snapshot   time.Duration
 	Sick       string // file: while it exists the process says that it is unhealthy
+	Queued     bool   // it finds that other processes wait for a processor all the time
 }
 
 func (b lab) options(o *Options) {
@@ -56,6 +57,10 @@ func (b lab) options(o *Options) {
 			}
 			return nil
 		}
+	}
+	if b.Queued {
+		began := time.Now()
+		o.queued = func(int) time.Duration { return time.Since(began) }
 	}
 	if b.Full {
 		signal.Ignore(syscall.SIGXFSZ)

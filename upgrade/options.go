@@ -63,7 +63,9 @@ type Options struct {
 
 	// Heartbeat is how often a process on probation tells that it is well; after
 	// three that are missing it is taken for dead. Zero means 500 ms; the least
-	// is 10 ms, the most 5 seconds. It is the new process's that counts.
+	// is 10 ms, the most 5 seconds. It is the new process's that counts. On a machine
+	// that gave it no processor time for half of that, the upgrade is undone all the
+	// same, and the program is not remembered as a bad one.
 	Heartbeat time.Duration
 
 	// Health is asked at each heartbeat of the probation. Three errors in
@@ -117,6 +119,9 @@ type Options struct {
 
 	// These are for tests; zero means releaseTimeout, knockTimeout and lastWords.
 	singletonLimit, knockLimit, lastWords time.Duration
+
+	// queued is queuedTime, for tests.
+	queued func(pid int) time.Duration
 }
 
 // cancelGrace is what handlers get to return once their contexts are canceled.
@@ -144,6 +149,9 @@ func (o Options) withDefaults() Options {
 	o.singletonLimit = cmp.Or(o.singletonLimit, releaseTimeout)
 	o.knockLimit = cmp.Or(o.knockLimit, knockTimeout)
 	o.lastWords = cmp.Or(o.lastWords, lastWords)
+	if o.queued == nil {
+		o.queued = queuedTime
+	}
 	if o.Args == nil {
 		o.Args = os.Args[1:]
 	}

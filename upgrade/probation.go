@@ -34,6 +34,7 @@ func (a *attempt) probation(ctx context.Context) error {
 	beat := time.NewTicker(a.next.heartbeat)
 	defer beat.Stop()
 	missed, unwell := 0, 0
+	quiet := a.next.silence()
 	var latest, early wire.Beat
 	half := time.Now().Add(o.Probation / 2)
 	for {
@@ -55,6 +56,7 @@ func (a *attempt) probation(ctx context.Context) error {
 			return errors.New("it spoke out of turn")
 		case b := <-a.next.beats:
 			missed, latest = 0, b
+			quiet.hear()
 			if time.Now().Before(half) {
 				early = b
 			}
@@ -70,8 +72,9 @@ func (a *attempt) probation(ctx context.Context) error {
 		case <-beat.C:
 			// A ticker drops the ticks that a stalled process misses, so only time in
 			// which this process ran is counted.
+			quiet.tick(a.next.heartbeat)
 			if missed++; missed >= missable {
-				return fmt.Errorf("%w for %s", errHung, time.Duration(missed)*a.next.heartbeat)
+				return quiet.reason(time.Duration(missed) * a.next.heartbeat)
 			}
 			if used := residentMemory(a.next.pid); limit > 0 && used > limit {
 				return fmt.Errorf("it uses %d MiB of memory; the limit is %d MiB", used>>20, limit>>20)
@@ -106,6 +109,7 @@ func (a *attempt) judge(early, latest wire.Beat) error {
 // that the process lived when it was sent.
 func (a *attempt) probe(ctx context.Context) error {
 	limit := missable * a.next.heartbeat
+	quiet := a.next.silence()
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := a.next.link.Send(wire.Probe{}); err != nil {
@@ -113,7 +117,8 @@ func (a *attempt) probe(ctx context.Context) error {
 	}
 	_, err := await[wire.Alive](limited, a.next, "answer")
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		return fmt.Errorf("%w, and no answer for %s", errHung, limit)
+		quiet.tick(limit)
+		return fmt.Errorf("%w, and no answer to the last question", quiet.reason(limit))
 	}
 	return err
 }

@@ -539,7 +539,7 @@ func (a *attempt) undo(why error, givenUp bool) error {
 
 // reject remembers a program that served and failed by its own doing.
 func (a *attempt) reject(why error) {
-	if !a.served || a.ours || errors.Is(why, errStopped) || a.identify() != nil {
+	if !a.served || a.ours || errors.Is(why, errStopped) || errors.Is(why, errStarved) || a.identify() != nil {
 		return
 	}
 	a.u.mu.Lock()
