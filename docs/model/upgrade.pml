@@ -168,6 +168,13 @@ inline exit()    { d_step { vanish(me) }; false }
 	TROUBLE \
 	fi
 
+#define PREPARE \
+	if \
+	:: atomic { in(linkC, k) && len(down[k]) < ROOM -> \
+		down[k]!Prepared; ghost(add(gave, k)) } \
+	TROUBLE \
+	fi
+
 active [N] proctype Process() {
 	byte k, j, beats;
 	bit ending;
@@ -181,9 +188,16 @@ end_free:
 		:: else
 		fi;
 
-		/* A child: has nothing, then the sockets, then the service on trial. */
-		REPLY(Hello);
-		HEAR(Hello, leave);
+		/* A child: has nothing, then the sockets, then the service on trial. At a
+		   rendezvous it says hello before it has heard one. */
+		if
+		:: REPLY(Hello); HEAR(Hello, leave)
+#ifdef HELLO_DECIDES
+		:: HEAR(Hello, leave); if :: in(linkP & linkC, me) :: !in(linkP & linkC, me) -> goto leave fi; REPLY(Hello)
+#else
+		:: HEAR(Hello, leave); REPLY(Hello)
+#endif
+		fi;
 		HEAR(Prepared, leave);
 		add(sock, me);
 #ifdef EXIT_BEFORE_READY
@@ -266,11 +280,9 @@ end_rest:               false
 		fi;
 
 		TELL(Hello);
-		AWAIT(Hello);
-		if
-		:: atomic { in(linkC, k) && len(down[k]) < ROOM ->
-			down[k]!Prepared; ghost(add(gave, k)) }
-		TROUBLE
+		if                  /* without states, all that it waits for goes along */
+		:: AWAIT(Hello); PREPARE
+		:: PREPARE; AWAIT(Hello)
 		fi;
 		AWAIT(Ready);
 #ifdef PAUSE_EARLY
