@@ -17,6 +17,7 @@ type request struct {
 	message    string
 	expect     int32
 	key        string
+	final      bool // data may be changed for good
 	peer       string
 }
 
@@ -35,7 +36,7 @@ func (r request) validate() error {
 
 // print tells whether two requests with one key ask for the same.
 func (r request) print() string {
-	return fmt.Sprintf("%s\x00%d\x00%d\x00%s", r.method, r.generation, r.expect, r.message)
+	return fmt.Sprintf("%s\x00%d\x00%d\x00%t\x00%s", r.method, r.generation, r.expect, r.final, r.message)
 }
 
 // change carries out a request, once per key, and leaves a record in the log. A
@@ -50,7 +51,7 @@ func (s *Server) change(ctx context.Context, r request, do func(context.Context,
 		// Line breaks would forge lines in the history.
 		message := strings.Join(strings.Fields(valid(r.message)), " ")
 		start := time.Now()
-		u, err := do(ctx, app.Change{Trigger: "api", Message: message, Expect: int(r.expect)})
+		u, err := do(ctx, app.Change{Trigger: "api", Message: message, Expect: int(r.expect), Irreversible: r.final})
 		s.audit(r, message, time.Since(start), u, err)
 		return u, err
 	}

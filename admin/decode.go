@@ -112,7 +112,12 @@ func UpdateFrom(m *adminv1.Update) app.Update {
 			return app.Phase{Name: p.GetName(), Duration: p.GetDuration().AsDuration()}
 		}),
 		Tests: int(m.GetTests()), Started: timeFrom(m.GetStarted()), Ended: timeFrom(m.GetEnded()), Trial: trialFrom(m.GetTrial()),
+		Migrations: each(m.GetMigrations(), migrationFrom),
 	}
+}
+
+func migrationFrom(m *adminv1.Migration) app.Migration {
+	return app.Migration{Name: m.GetName(), From: int(m.GetFrom()), To: int(m.GetTo()), Keys: int(m.GetKeys()), Took: m.GetTook().AsDuration(), Irreversible: m.GetIrreversible()}
 }
 
 func trialFrom(m *adminv1.Trial) *app.Trial {

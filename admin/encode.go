@@ -135,6 +135,7 @@ func updateProto(u app.Update) *adminv1.Update {
 		Outcome: string(u.Outcome), From: i32(u.From), Generation: i32(u.Generation), Digest: valid(u.Digest),
 		Problems: each(u.Problems, problemProto), Warnings: each(u.Warnings, problemProto),
 		Phases: each(u.Phases, phaseProto), Tests: i32(u.Tests), Started: stamp(u.Started), Ended: stamp(u.Ended), Trial: trialProto(u.Trial),
+		Migrations: each(u.Migrations, migrationProto),
 	}
 }
 
@@ -143,6 +144,10 @@ func trialProto(t *app.Trial) *adminv1.Trial {
 		return nil
 	}
 	return &adminv1.Trial{Update: valid(t.Update), Generation: i32(t.Generation), Outcome: string(t.Outcome), Why: valid(t.Why), Ended: stamp(t.Ended)}
+}
+
+func migrationProto(m app.Migration) *adminv1.Migration {
+	return &adminv1.Migration{Name: valid(m.Name), From: i32(m.From), To: i32(m.To), Keys: i32(m.Keys), Took: span(m.Took), Irreversible: valid(m.Irreversible)}
 }
 
 func phaseProto(p app.Phase) *adminv1.Phase {

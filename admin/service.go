@@ -110,7 +110,7 @@ func (v *service) Plan(ctx context.Context, _ *connect.Request[adminv1.PlanReque
 
 func (v *service) Reload(ctx context.Context, r *connect.Request[adminv1.ReloadRequest]) (*connect.Response[adminv1.ReloadResponse], error) {
 	m := r.Msg
-	ask := request{method: "Reload", message: m.Message, expect: m.ExpectedGeneration, key: m.IdempotencyKey, peer: peer(ctx, r.Peer())}
+	ask := request{method: "Reload", message: m.Message, expect: m.ExpectedGeneration, key: m.IdempotencyKey, final: m.Irreversible, peer: peer(ctx, r.Peer())}
 	u, replayed, err := v.s.change(ctx, ask, func(ctx context.Context, c app.Change) (app.Update, error) {
 		return v.s.app.Reload(ctx, c)
 	})
@@ -125,7 +125,7 @@ func (v *service) Rollback(ctx context.Context, r *connect.Request[adminv1.Rollb
 	if m.Generation < 0 {
 		return nil, invalid("generation is %d: generations count from 1, 0 is the one before", m.Generation)
 	}
-	ask := request{method: "Rollback", generation: m.Generation, message: m.Message, expect: m.ExpectedGeneration, key: m.IdempotencyKey, peer: peer(ctx, r.Peer())}
+	ask := request{method: "Rollback", generation: m.Generation, message: m.Message, expect: m.ExpectedGeneration, key: m.IdempotencyKey, final: m.Irreversible, peer: peer(ctx, r.Peer())}
 	u, replayed, err := v.s.change(ctx, ask, func(ctx context.Context, c app.Change) (app.Update, error) {
 		return v.s.app.Rollback(ctx, int(m.Generation), c)
 	})

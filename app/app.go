@@ -94,7 +94,7 @@ type App struct {
 	log     *slog.Logger
 	events  *Events
 	store   *store.Store
-	kv      *kv.Store
+	data    *data
 	topics  *topic.Hub
 	fetch   *fetcher
 	env     *environment
@@ -229,7 +229,7 @@ func newApp(abs string, opt Options) (*App, error) {
 	_, _ = rand.Read(prefix)
 	a := &App{
 		opt: opt, path: abs, log: opt.Log, events: opt.Events, store: st,
-		kv: kv.New(kv.Options{}), topics: topic.New(topic.Options{First: time.Now().UnixMicro()}), fetch: newFetcher(),
+		data: &data{kv: kv.New(kv.Options{})}, topics: topic.New(topic.Options{First: time.Now().UnixMicro()}), fetch: newFetcher(),
 		started: time.Now(), background: newBackground(), updating: make(chan struct{}, 1), proof: make(chan struct{}, 1),
 		heartbeat: defaultHeartbeat,
 		idPrefix:  hex.EncodeToString(prefix) + "-",
@@ -237,7 +237,7 @@ func newApp(abs string, opt Options) (*App, error) {
 	}
 	a.life, a.endLife = context.WithCancel(context.Background())
 	a.runner = a.newRunner()
-	a.env = &environment{work: a.background, runs: &a.runs, kv: a.kv, topics: a.topics, fetch: a.fetch, log: a.log, now: time.Now}
+	a.env = &environment{work: a.background, runs: &a.runs, data: a.data, topics: a.topics, fetch: a.fetch, log: a.log, now: time.Now}
 	a.sched = schedule.New(schedule.Options{Log: a.log, Done: a.jobDone, Suspended: opt.Standby})
 	off := "off"
 	a.mode.Store(&off)
@@ -297,7 +297,7 @@ func (a *App) discard() {
 	}
 	a.topics.Close()
 	a.fetch.close()
-	_ = a.kv.Close()
+	_ = a.data.kv.Close()
 	_ = a.store.Close()
 }
 
@@ -353,7 +353,7 @@ func (a *App) Close(ctx context.Context) error {
 	}
 	a.topics.Close()
 	a.fetch.close()
-	return errors.Join(err, a.kv.Close(), a.store.Close())
+	return errors.Join(err, a.data.kv.Close(), a.store.Close())
 }
 
 // Drain makes the app not ready and asks every open stream to end; its client

@@ -23,7 +23,7 @@ import (
 
 // unitFolders hold scripts that are compiled whether or not something names
 // them yet, so that a broken one is refused when it is saved and not when it is used.
-var unitFolders = []string{"handlers/", "workflows/", "middleware/", "jobs/"}
+var unitFolders = []string{"handlers/", "workflows/", "middleware/", "jobs/", stateFolder}
 
 // builtins are the entries of "use" that are not files.
 var builtins = map[string]bool{"access-log": true, "recover": true}
@@ -57,6 +57,7 @@ func build(ctx context.Context, b builder) (*image, []Problem) {
 	im.tests = b.loadTests()
 	fresh := b.compileUnits(ctx, im)
 	b.checkTargets(im)
+	b.loadSchemas(im)
 	if len(b.problems) == 0 {
 		im.warnings = b.warnings
 		return im, nil
@@ -266,6 +267,10 @@ func (b *builder) compile(ctx context.Context, name string) compiled {
 	su, err := engine.Compile(ctx, b.tree, name, b.limits)
 	if err != nil {
 		return compiled{err: err}
+	}
+	if !strings.HasPrefix(name, stateFolder) && !slices.Contains(su.Exports(), "default") {
+		su.Close()
+		return compiled{err: &script.Error{Kind: script.Refused, File: name, Message: "has no default export", Hint: "write: export default (req) => …"}}
 	}
 	u := &unit{Unit: su, engine: engine.Name(), files: map[string]string{}, since: b.number}
 	h := sha256.New()

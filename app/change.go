@@ -93,17 +93,21 @@ func (a *App) Rollback(ctx context.Context, number int, c Change) (Update, error
 		return Update{}, err
 	}
 	defer im.drop() // held by kept
-	up := a.begin(c, im.tree.Digest())
+	up := a.beginAside(c, im.tree.Digest())
 	a.mu.Lock()
 	disk := a.staged.Digest
 	a.mu.Unlock()
-	st := &staging{up: up, build: func(context.Context) (*Generation, []Problem) {
+	st := &staging{up: up}
+	st.build = func(ctx context.Context) (_ *Generation, problems []Problem) {
+		if st.migration, problems = up.migrate(ctx, im); problems != nil {
+			return nil, problems
+		}
 		g, err := a.newGeneration(im, rec, a.env)
 		if err != nil {
 			return nil, problemsOf("manifest", err)
 		}
 		return g, nil
-	}}
+	}
 	if u, err := up.do(ctx, update.KindRollback, true, true, disk, st); err != nil { // proven enough for who asked
 		return u, err
 	}

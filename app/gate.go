@@ -34,8 +34,8 @@ type testFile struct {
 
 // testEnvironment is an outside world of a test file's own: empty data, no
 // network, nobody listening.
-func (a *App) testEnvironment() *environment {
-	return &environment{work: newBackground(), runs: &runs{}, kv: kv.New(kv.Options{}), topics: topic.New(topic.Options{}), log: slog.New(slog.DiscardHandler), now: time.Now, test: true}
+func (g *Generation) testEnvironment() *environment {
+	return &environment{work: newBackground(), runs: &runs{}, data: &data{kv: kv.New(kv.Options{}), form: g.form, schemas: g.schemas}, topics: topic.New(topic.Options{}), log: slog.New(slog.DiscardHandler), now: time.Now, test: true}
 }
 
 // runTests runs the app's own tests against g, in process. It returns how many
@@ -58,7 +58,7 @@ func (g *Generation) runTests(ctx context.Context) (int, []Problem) {
 
 // runTestFile runs the tests of one file in an environment of their own.
 func (g *Generation) runTestFile(ctx context.Context, file testFile) (passed int, problems []Problem) {
-	env := g.app.testEnvironment()
+	env := g.testEnvironment()
 	defer env.topics.Close()
 	defer func() { // what a test has left running is not waited for
 		ended, end := context.WithCancel(context.Background())

@@ -9,6 +9,7 @@ import (
 
 	"github.com/theseus-run/theseus/app/manifest"
 	"github.com/theseus-run/theseus/internal/expr"
+	"github.com/theseus-run/theseus/internal/migrate"
 	"github.com/theseus-run/theseus/internal/tree"
 	"github.com/theseus-run/theseus/script"
 )
@@ -40,6 +41,8 @@ type image struct {
 	rules    map[string]*expr.Program // by route pattern: its "when"
 	limits   limits
 	tests    []testFile
+	schemas  migrate.Schemas // of state/; nil for none
+	form     string          // the names and versions of those
 	warnings []Problem
 	carried  int
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/theseus-run/theseus/internal/migrate"
 	"github.com/theseus-run/theseus/internal/schedule"
 	"github.com/theseus-run/theseus/internal/store"
 )
@@ -214,7 +215,7 @@ func (a *App) follow(ctx context.Context, h *handover) error {
 	if h != nil {
 		number = h.Generation
 	}
-	if number != a.liveNumber() {
+	if number != a.liveNumber() || !a.live.Load().schemas.Fits(migrate.Versions(a.data.kv)) {
 		if err := a.resume(ctx, number, "it became live while this process started"); err != nil {
 			return fmt.Errorf("generation %d, which is live: %w", number, err)
 		}

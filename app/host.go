@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/theseus-run/theseus/internal/kv"
 	"github.com/theseus-run/theseus/internal/topic"
 	"github.com/theseus-run/theseus/script"
 )
@@ -18,7 +17,7 @@ import (
 type environment struct {
 	work   *background // workflow runs
 	runs   *runs
-	kv     *kv.Store
+	data   *data
 	topics *topic.Hub
 	fetch  *fetcher // nil: no network
 	log    *slog.Logger
@@ -69,7 +68,7 @@ func (h *host) Call(ctx context.Context, capability string, args []script.Value)
 		return h.fetch(ctx, args)
 	}
 	if call, ok := kvCalls[capability]; ok {
-		return call(h.env.kv, args)
+		return h.env.data.call(ctx, h.gen, call, args)
 	}
 	return script.Value{}, denied("%s is not a capability of this host", capability)
 }

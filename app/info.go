@@ -54,7 +54,7 @@ type Problem struct {
 
 // Phase is the time one part of an update took.
 type Phase struct {
-	Name     string        `json:"name"` // scan, compile, check, test, store, warm, switch, drain
+	Name     string        `json:"name"` // scan, compile, migrate, check, test, store, warm, switch, drain
 	Duration time.Duration `json:"duration_ns"`
 }
 
@@ -74,6 +74,9 @@ type Update struct {
 	Tests      int       `json:"tests"`
 	Started    time.Time `json:"started"`
 	Ended      time.Time `json:"ended,omitzero"`
+
+	// Migrations are what it did to the data of scripts.
+	Migrations []Migration `json:"migrations,omitempty"`
 
 	// Trial is how the trial ended of what became live; nil while it lasts.
 	Trial *Trial `json:"trial,omitempty"`
@@ -306,6 +309,9 @@ type Change struct {
 	Trigger string // start, watch, api, signal
 	Message string // shown in the history; may be empty
 	Expect  int    // the live generation the caller saw; 0 skips the check
+
+	// Irreversible allows a change of the data of scripts that cannot be undone.
+	Irreversible bool
 }
 
 // Errors that callers branch on. They are wrapped with detail.

@@ -3,13 +3,14 @@ package app
 import (
 	"time"
 
-	"github.com/theseus-run/theseus/internal/kv"
 	"github.com/theseus-run/theseus/script"
 )
 
+type kvCall func(keyValue, []script.Value) (script.Value, error)
+
 // kvCalls are the capabilities of the app's shared data.
-var kvCalls = map[string]func(*kv.Store, []script.Value) (script.Value, error){
-	"kv.get": func(s *kv.Store, args []script.Value) (script.Value, error) {
+var kvCalls = map[string]kvCall{
+	"kv.get": func(s keyValue, args []script.Value) (script.Value, error) {
 		key, err := keyArg("kv.get(key)", args)
 		if err != nil {
 			return script.Value{}, err
@@ -17,7 +18,7 @@ var kvCalls = map[string]func(*kv.Store, []script.Value) (script.Value, error){
 		text, _, err := s.Lookup(key)
 		return script.JSON(text), kvError(err)
 	},
-	"kv.set": func(s *kv.Store, args []script.Value) (script.Value, error) {
+	"kv.set": func(s keyValue, args []script.Value) (script.Value, error) {
 		key, err := keyArg("kv.set(key, value, {ttl})", args)
 		if err != nil {
 			return script.Value{}, err
@@ -34,7 +35,7 @@ var kvCalls = map[string]func(*kv.Store, []script.Value) (script.Value, error){
 		}
 		return script.Value{}, kvError(s.Set(key, text, time.Duration(opt.TTL*float64(time.Millisecond))))
 	},
-	"kv.delete": func(s *kv.Store, args []script.Value) (script.Value, error) {
+	"kv.delete": func(s keyValue, args []script.Value) (script.Value, error) {
 		key, err := keyArg("kv.delete(key)", args)
 		if err != nil {
 			return script.Value{}, err
@@ -42,7 +43,7 @@ var kvCalls = map[string]func(*kv.Store, []script.Value) (script.Value, error){
 		was, err := s.Remove(key)
 		return script.Of(was), kvError(err)
 	},
-	"kv.incr": func(s *kv.Store, args []script.Value) (script.Value, error) {
+	"kv.incr": func(s keyValue, args []script.Value) (script.Value, error) {
 		key, err := keyArg("kv.incr(key, by)", args)
 		if err != nil {
 			return script.Value{}, err
@@ -58,7 +59,7 @@ var kvCalls = map[string]func(*kv.Store, []script.Value) (script.Value, error){
 		n, err := s.Incr(key, by)
 		return script.Of(n), kvError(err)
 	},
-	"kv.cas": func(s *kv.Store, args []script.Value) (script.Value, error) {
+	"kv.cas": func(s keyValue, args []script.Value) (script.Value, error) {
 		key, err := keyArg("kv.cas(key, old, new)", args)
 		if err != nil {
 			return script.Value{}, err
@@ -74,7 +75,7 @@ var kvCalls = map[string]func(*kv.Store, []script.Value) (script.Value, error){
 		done, err := s.CAS(key, old, text)
 		return script.Of(done), kvError(err)
 	},
-	"kv.keys": func(s *kv.Store, args []script.Value) (script.Value, error) {
+	"kv.keys": func(s keyValue, args []script.Value) (script.Value, error) {
 		prefix, _ := arg(args, 0).Tree().(string)
 		keys, err := s.List(prefix)
 		if err != nil {

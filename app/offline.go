@@ -29,6 +29,9 @@ func Apply(ctx context.Context, path string, opt Options, c Change) (Update, err
 			g.retire()
 		}
 	}()
+	if err := a.openData(); err != nil {
+		return Update{}, err
+	}
 	a.updating <- struct{}{}
 	defer func() { <-a.updating }()
 	t, err := a.scan()
@@ -40,7 +43,8 @@ func Apply(ctx context.Context, path string, opt Options, c Change) (Update, err
 		up.u.Generation = v.Number
 		return up.end(OutcomeNoop), nil
 	}
-	st := &staging{up: up, fresh: true, build: func(ctx context.Context) (*Generation, []Problem) { return up.stage(ctx, t) }}
+	st := &staging{up: up, fresh: true}
+	st.build = func(ctx context.Context) (*Generation, []Problem) { return up.stage(ctx, t, st) }
 	if u, err := up.do(ctx, update.KindApp, true, true, t.Digest(), st); err != nil {
 		return u, err
 	}

@@ -139,8 +139,14 @@ func (a *App) planFor(ctx context.Context, g *Generation, t *tree.Tree) Plan {
 	}
 	defer staged.retire()
 	p.Warnings = im.warnings
-	p.Tests, p.Problems = staged.runTests(ctx)
+	m, problems := a.prepareData(ctx, im)
+	if p.Problems = problems; problems == nil {
+		p.Tests, p.Problems = staged.runTests(ctx)
+	}
 	p.Effects = a.effects(g, staged)
+	for _, m := range migrationsOf(m) {
+		p.Effects = append(p.Effects, "the data of "+m.plan())
+	}
 	return p
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/theseus-run/theseus/internal/migrate"
 	"github.com/theseus-run/theseus/internal/store"
 	"github.com/theseus-run/theseus/internal/tree"
 	"github.com/theseus-run/theseus/update"
@@ -57,7 +58,24 @@ func (a *App) resumeProven(ctx context.Context, disk *tree.Tree) bool {
 		}
 		a.log.Error("a generation that was proven could not be loaded", "generation", v.Number, "error", err)
 	}
-	return false
+	return a.resumeMaker(ctx)
+}
+
+// resumeMaker makes live the generation that has brought the data of scripts to its
+// versions, where these cannot be brought back to what was proven: that must not run
+// on data it does not know.
+func (a *App) resumeMaker(ctx context.Context) bool {
+	maker := int(migrate.Maker(a.data.kv))
+	if maker == 0 {
+		return false
+	}
+	why := "the data of scripts cannot go back to what was proven"
+	if err := a.resume(ctx, maker, why); err != nil {
+		a.log.Error("the generation that the data of scripts is for could not be loaded", "generation", maker, "error", err)
+		return false
+	}
+	a.settleFor("start", why)
+	return true
 }
 
 // standBy makes the generation live that is current in the process that owns
@@ -74,19 +92,32 @@ func (a *App) standBy(ctx context.Context) error {
 	return nil
 }
 
-// resume makes a stored generation live at the start of the program.
+// resume makes a stored generation live at the start of the program, and the data of
+// scripts what it wants.
 func (a *App) resume(ctx context.Context, number int, why string) error {
 	im, rec, err := a.kept(ctx, number)
 	if err != nil {
 		return err
 	}
-	up := a.begin(Change{Trigger: "start", Message: why}, im.tree.Digest())
+	defer im.drop()
+	up := a.beginAside(Change{Trigger: "start", Message: why}, im.tree.Digest())
+	var m *migrate.Migration
+	if a.store.Writable() { // else another process owns the data: it is as that has it
+		var problems []Problem
+		if m, problems = a.prepareData(ctx, im); problems != nil {
+			_, err := up.refuse(problems)
+			return err
+		}
+	}
 	g, err := a.newGeneration(im, rec, a.env)
-	im.drop()
 	if err != nil {
 		return err
 	}
-	up.swap(g)
+	if err := up.swap(ctx, g, m, false); err != nil {
+		g.retire()
+		_, err := up.refuse(stateProblem(err, im.schemas))
+		return err
+	}
 	up.u.Generation = g.number
 	up.end(OutcomeLive)
 	return nil

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/theseus-run/theseus/internal/migrate"
 	"github.com/theseus-run/theseus/internal/store"
 	"github.com/theseus-run/theseus/update"
 )
@@ -18,9 +19,10 @@ type staging struct {
 	build func(context.Context) (*Generation, []Problem)
 	fresh bool // the generation is not in the store yet
 
-	gen      *Generation
-	saved    bool
-	problems []Problem // why it was refused
+	gen       *Generation
+	migration *migrate.Migration // of the data of scripts; nil for none
+	saved     bool
+	problems  []Problem // why it was refused
 }
 
 // errRefused stands for the problems of a staging.
@@ -37,6 +39,9 @@ func (s *staging) Prepare(ctx context.Context) (update.Version, error) {
 	}
 	return update.Version{Number: s.gen.number, Digest: s.gen.tree.Digest()}, nil
 }
+
+// Final implements update.Final: data that cannot go back keeps its generation.
+func (s *staging) Final() bool { return s.migration != nil && s.migration.OneWay() != "" }
 
 func interrupted(ctx context.Context) []Problem {
 	return []Problem{{Kind: "interrupted", Message: "the update was interrupted: " + context.Cause(ctx).Error()}}
@@ -63,19 +68,24 @@ func (s *staging) Sync(context.Context) ([]update.File, error) {
 }
 
 // Swap implements update.Subject.
-func (s *staging) Swap(context.Context) error {
+func (s *staging) Swap(ctx context.Context) error {
 	s.up.timed("commit")
-	s.up.app.keep(s.gen)
-	s.up.swap(s.gen)
+	if s.up.app.live.Load() == s.gen { // it serves already: see settleFor
+		return nil
+	}
+	if err := s.up.swap(ctx, s.gen, s.migration, true); err != nil {
+		s.problems = stateProblem(err, s.gen.schemas, s.up.app.data.schemas)
+		return errRefused
+	}
 	return nil
 }
 
-// Revert implements update.Subject. Swap does not fail.
+// Revert implements update.Subject. When Swap fails nothing was seen.
 func (s *staging) Revert(context.Context) error { return nil }
 
 // Discard implements update.Subject.
 func (s *staging) Discard() {
-	if s.gen != nil {
+	if s.gen != nil && s.up.app.live.Load() != s.gen {
 		s.gen.retire()
 	}
 	if s.saved {
@@ -197,8 +207,25 @@ func (a *App) recover() error {
 	if c := m.Change; c != nil && c.Kind != update.KindRevert && c.Slot == store.AppSlot {
 		a.remember(Update{ID: c.ID, Trigger: c.Trigger, Message: c.Message, Outcome: OutcomeInterrupted, From: c.From.Number,
 			Digest: c.Source, Started: c.Began, Ended: time.Now()})
+		if err := a.finishSwap(m); err != nil {
+			return err
+		}
 	}
 	return a.runner.Step(update.Restart{Clean: found.Clean, At: time.Now()})
+}
+
+// finishSwap ends a change that a crash has cut off after it had brought the data of
+// scripts to its versions: that is where it has happened. What the data cannot go back
+// from must not be taken for what is still to come.
+func (a *App) finishSwap(m *update.Machine) error {
+	if m.Phase != update.Swapping {
+		return nil
+	}
+	maker, err := a.dataMaker()
+	if err != nil || maker != m.Change.To.Number {
+		return err
+	}
+	return a.runner.Step(update.Swapped{At: time.Now()})
 }
 
 // inHistory reports whether the update log has what the report says.
@@ -308,6 +335,9 @@ func misbehaves(requests, failed int64, most float64) error {
 
 // conclude ends a trial, and reports whether there is nothing more to watch.
 func (a *App) conclude(t update.Trial, why error) bool {
+	if why != nil && !a.mayGoBack() {
+		return true
+	}
 	select {
 	case a.updating <- struct{}{}:
 	case <-a.life.Done():
@@ -317,9 +347,18 @@ func (a *App) conclude(t update.Trial, why error) bool {
 	if a.role() != owner {
 		return false // the transaction is with another process, or was a moment ago
 	}
+	if why != nil {
+		if problems := a.blocked(a.life); problems != nil {
+			a.settleFor("trial", fmt.Sprintf("it stays, although %v: %s", why, problems[0]))
+			return true
+		}
+	}
 	err := a.runner.Verdict(a.life, store.AppSlot, t.Change, why, a.goBack)
 	if err != nil && !errors.Is(err, update.ErrNotOnTrial) {
 		a.log.Error("the end of a trial could not be noted", "update", t.Change, "error", err)
+	}
+	if why != nil && a.liveNumber() != a.store.Current() {
+		a.settleFor("trial", fmt.Sprintf("it stays, although %v: %v", why, err))
 	}
 	return true
 }
@@ -330,13 +369,22 @@ func (a *App) goBack(ctx context.Context, to update.Version) error {
 	if err != nil {
 		return err
 	}
-	up := a.begin(Change{Trigger: "trial"}, im.tree.Digest())
+	defer im.drop()
+	up := a.beginAside(Change{Trigger: "trial"}, im.tree.Digest())
+	m, problems := a.prepareData(ctx, im)
+	if problems != nil {
+		_, err := up.refuse(problems)
+		return err
+	}
 	g, err := a.newGeneration(im, rec, a.env)
-	im.drop()
 	if err != nil {
 		return err
 	}
-	up.swap(g)
+	if err := up.swap(ctx, g, m, false); err != nil {
+		g.retire()
+		_, err := up.refuse(stateProblem(err, im.schemas, a.data.schemas))
+		return err
+	}
 	_, why := a.held()
 	a.setDriftWhy("rolled back: " + why)
 	up.u.Generation, up.u.Message = g.number, why
@@ -344,7 +392,21 @@ func (a *App) goBack(ctx context.Context, to update.Version) error {
 	return nil
 }
 
+// settleFor makes the transaction agree with what is live, because that cannot be
+// left: the data of scripts cannot go back. a.updating is held.
+func (a *App) settleFor(trigger, why string) {
+	g := a.live.Load()
+	up := a.beginAside(Change{Trigger: trigger, Message: why}, g.tree.Digest())
+	st := &staging{up: up, build: func(context.Context) (*Generation, []Problem) { return g, nil }}
+	if _, err := up.do(a.life, update.KindRollback, true, true, "", st); err != nil {
+		a.log.Error("what is live is not what a start would load", "generation", g.number, "error", err)
+		return
+	}
+	up.u.Generation = g.number
+	up.end(OutcomeLive)
+}
+
 // retain says which generations the store keeps from the next commit on.
 func (a *App) retain(g *Generation) {
-	a.store.Retain(g.manifest.Rollout.Keep, g.number, a.liveNumber())
+	a.store.Retain(g.manifest.Rollout.Keep, g.number, a.liveNumber(), int(migrate.Maker(a.data.kv)))
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/theseus-run/theseus/app/manifest"
+	"github.com/theseus-run/theseus/internal/migrate"
 	"github.com/theseus-run/theseus/internal/store"
 	"github.com/theseus-run/theseus/internal/tree"
 	"github.com/theseus-run/theseus/update"
@@ -21,12 +22,22 @@ type updater struct {
 	u      Update
 	phase  time.Time
 	unkept *update.KeepError // it serves, and the disk does not know
+
+	irreversible bool // data may be changed for good
+	aside        bool // it is about a generation that is kept, not about the disk
+}
+
+// beginAside is begin for an update that is about a generation that is kept.
+func (a *App) beginAside(c Change, digest string) *updater {
+	up := a.begin(c, digest)
+	up.aside = true
+	return up
 }
 
 // begin opens the record of an update.
 func (a *App) begin(c Change, digest string) *updater {
 	now := time.Now()
-	up := &updater{app: a, phase: now, u: Update{
+	up := &updater{app: a, phase: now, irreversible: c.Irreversible, u: Update{
 		ID: newUpdateID(now), Trigger: c.Trigger, Message: c.Message,
 		State: StateReceived, Digest: digest, Started: now, From: a.liveNumber(),
 	}}
@@ -55,6 +66,7 @@ func (up *updater) publish() {
 func (up *updater) snapshot() Update {
 	u := up.u
 	u.Problems, u.Warnings, u.Phases = slices.Clone(u.Problems), slices.Clone(u.Warnings), slices.Clone(u.Phases)
+	u.Migrations = slices.Clone(u.Migrations)
 	return u
 }
 
@@ -94,6 +106,11 @@ func (up *updater) tell(u Update) {
 	attrs := []any{slog.String("update", u.ID), slog.String("trigger", u.Trigger), slog.Int("generation", a.liveNumber()), slog.Duration("took", u.Ended.Sub(u.Started))}
 	for _, p := range u.Warnings {
 		a.log.Warn(p.String(), "update", u.ID, "generation", a.liveNumber(), "hint", p.Hint)
+	}
+	for _, m := range u.Migrations {
+		if u.Outcome != OutcomeRefused {
+			a.log.Info(m.String(), "update", u.ID, "generation", u.Generation)
+		}
 	}
 	for _, p := range u.Phases {
 		attrs = append(attrs, slog.Duration(p.Name, p.Duration))
@@ -139,7 +156,9 @@ func (up *updater) refuse(problems []Problem) (Update, error) {
 	if len(problems) > 0 {
 		first = problems[0].String()
 	}
-	up.app.setStaged(up.u.Digest, first, problems)
+	if !up.aside {
+		up.app.setStaged(up.u.Digest, first, problems)
+	}
 	u := up.end(OutcomeRefused)
 	return u, &RefusedError{Update: u}
 }
@@ -155,7 +174,8 @@ func (a *App) apply(ctx context.Context, c Change, t *tree.Tree) (Update, error)
 	if c.Trigger != "start" {
 		a.noticed(t.Digest(), "changed on disk, being applied")
 	}
-	st := &staging{up: up, fresh: true, build: func(ctx context.Context) (*Generation, []Problem) { return up.stage(ctx, t) }}
+	st := &staging{up: up, fresh: true}
+	st.build = func(ctx context.Context) (*Generation, []Problem) { return up.stage(ctx, t, st) }
 	force := c.Trigger != "watch" && c.Trigger != "start" // somebody asked for it
 	if u, err := up.do(ctx, update.KindApp, force, false, t.Digest(), st); err != nil {
 		return u, err
@@ -165,9 +185,9 @@ func (a *App) apply(ctx context.Context, c Change, t *tree.Tree) (Update, error)
 	return up.end(OutcomeLive), nil
 }
 
-// stage builds t and runs its tests. The generation it returns serves nothing
-// yet.
-func (up *updater) stage(ctx context.Context, t *tree.Tree) (*Generation, []Problem) {
+// stage builds t, migrates a copy of the data to what it wants, and runs its tests.
+// The generation it returns serves nothing yet.
+func (up *updater) stage(ctx context.Context, t *tree.Tree, st *staging) (*Generation, []Problem) {
 	a := up.app
 	up.enter(StatePreparing)
 	number := a.store.Next()
@@ -189,6 +209,10 @@ func (up *updater) stage(ctx context.Context, t *tree.Tree) (*Generation, []Prob
 		line, column := im.manifest.At("listen")
 		up.u.Warnings = append(up.u.Warnings, Problem{Kind: "manifest", File: manifest.File, Line: line, Column: column,
 			Message: "listen and admin take effect at the next start", Hint: "all else is live"})
+	}
+	if st.migration, problems = up.migrate(ctx, im); problems != nil {
+		g.retire()
+		return nil, problems
 	}
 	up.u.Tests, problems = g.runTests(ctx)
 	rec.set(func(i *GenerationInfo) { i.Tests = up.u.Tests })
@@ -216,17 +240,36 @@ func (a *App) builderFor(t *tree.Tree, number int) builder {
 	return b
 }
 
-// swap makes g the generation that new requests begin in. From the pointer
-// store on it is live; everything after is bookkeeping.
-func (up *updater) swap(g *Generation) {
+// swap makes g the generation that new requests begin in, and the data of scripts what
+// it wants, by a migration that may be nil. From the pointer store on it is live;
+// everything after is bookkeeping. Keep says that it is new among those kept. After an
+// error nothing has changed.
+func (up *updater) swap(ctx context.Context, g *Generation, m *migrate.Migration, keep bool) error {
 	a := up.app
 	up.enter(StateSwapping)
-	g.record.set(func(i *GenerationInfo) { i.State = GenLive })
-	start := time.Now()
-	old := a.live.Swap(g)
-	took := time.Since(start)
-	a.swapNanos.add(took)
-	up.phase = start
+	var start time.Time
+	var old *Generation
+	unsynced, err := a.data.switchTo(ctx, g.image, m, g.number, func() {
+		if keep {
+			a.keep(g)
+		}
+		g.record.set(func(i *GenerationInfo) { i.State = GenLive })
+		start = time.Now()
+		old = a.live.Swap(g)
+		a.swapNanos.add(time.Since(start))
+	})
+	if err != nil {
+		return err
+	}
+	if unsynced != nil {
+		up.u.Warnings = append(up.u.Warnings, Problem{Kind: "store", Message: "the migrated data serves, and may not survive a loss of power: " + unsynced.Error(),
+			Hint: "a start would migrate it again; make room in " + a.opt.StateDir})
+	}
+	if m != nil {
+		up.u.Migrations = migrationsOf(m)
+	} else {
+		up.phase = start
+	}
 	up.timed("switch")
 	if err := a.sched.Apply(g.jobList()); err != nil { // the manifest has been checked by the same rules
 		a.log.Error("the jobs of the new generation are not scheduled", "update", up.u.ID, "generation", g.number, "error", err)
@@ -236,6 +279,7 @@ func (up *updater) swap(g *Generation) {
 		a.streams.followAll()
 		old.retire()
 	}
+	return nil
 }
 
 // keep remembers the generation's image for rollback and drops those beyond

@@ -54,7 +54,7 @@ type Unit interface {
 	Refs() []Ref
 
 	// Exports lists the names that Call.Func may take, sorted. The default
-	// export is "default".
+	// export is "default"; a unit may be without one.
 	Exports() []string
 
 	// Execute calls one exported function and returns what it returned. The

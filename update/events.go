@@ -11,8 +11,12 @@ type Trigger struct{ Change Change }
 // Begin says that it is its turn.
 type Begin struct{}
 
-// Prepared says that the version is built and checked.
-type Prepared struct{ To Version }
+// Prepared says that the version is built and checked. Final says that there is no way
+// back from it, so that it is proven once it is live.
+type Prepared struct {
+	To    Version
+	Final bool
+}
 
 // Synced says that the version would survive a crash, and only waits to be seen.
 type Synced struct{}

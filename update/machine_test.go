@@ -167,7 +167,7 @@ func (w *world) any(r *rand.Rand) Event {
 	case 4:
 		v := Version{Number: w.next, Digest: fmt.Sprint(w.next)}
 		w.known[v] = true
-		return Prepared{v}
+		return Prepared{To: v}
 	case 5:
 		return Synced{}
 	case 6, 7:
@@ -188,7 +188,7 @@ func (w *world) any(r *rand.Rand) Event {
 // drive takes a change through all its phases.
 func drive(t *testing.T, m *Machine, c Change, to Version) (did []Deed) {
 	t.Helper()
-	for _, e := range []Event{Trigger{c}, Begin{}, Prepared{to}, Proceed{}, Synced{}, Proceed{}, Swapped{}} {
+	for _, e := range []Event{Trigger{c}, Begin{}, Prepared{To: to}, Proceed{}, Synced{}, Proceed{}, Swapped{}} {
 		effects, err := m.Step(e)
 		if err != nil {
 			t.Fatalf("%s: %v", e.name(), err)

@@ -72,7 +72,8 @@ func triggered(m *Machine, e Event) ([]Report, error) {
 }
 
 func prepared(m *Machine, e Event) ([]Report, error) {
-	m.Change.To, m.Change.Ready = e.(Prepared).To, true
+	p := e.(Prepared)
+	m.Change.To, m.Change.Ready, m.Change.Proven = p.To, true, m.Change.Proven || p.Final
 	return nil, nil
 }
 

@@ -31,6 +31,10 @@ type Subject interface {
 	Discard()
 }
 
+// A Final is a Subject that may have no way back. It is asked once Prepare has
+// succeeded; if it says so the version is proven when it is visible, without a trial.
+type Final interface{ Final() bool }
+
 // A Blamed error of a Subject holds its source back: what failed is the version's
 // own doing, and is not to be tried again by itself.
 type Blamed struct{ Err error }
@@ -210,7 +214,8 @@ func (run *running) all(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.step(Prepared{to}); err != nil {
+	f, ok := run.s.(Final)
+	if _, err := r.step(Prepared{To: to, Final: ok && f.Final()}); err != nil {
 		return err
 	}
 	run.c.To = to

@@ -91,7 +91,7 @@ func parseEvent(t *testing.T, line string) Event {
 	case "begin":
 		return Begin{}
 	case "prepared":
-		return Prepared{Version{Number: number}}
+		return Prepared{To: Version{Number: number}}
 	case "synced":
 		return Synced{}
 	case "proceed":

@@ -943,8 +943,10 @@ type ReloadRequest struct {
 	// A call with a key that was used before returns the first call's result and
 	// changes nothing. Keys are kept for 24 hours. At most 200 bytes; empty for none.
 	IdempotencyKey string `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Allows a change of the data of scripts that cannot be undone.
+	Irreversible  bool `protobuf:"varint,6,opt,name=irreversible,proto3" json:"irreversible,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReloadRequest) Reset() {
@@ -996,6 +998,13 @@ func (x *ReloadRequest) GetIdempotencyKey() string {
 		return x.IdempotencyKey
 	}
 	return ""
+}
+
+func (x *ReloadRequest) GetIrreversible() bool {
+	if x != nil {
+		return x.Irreversible
+	}
+	return false
 }
 
 type ReloadResponse struct {
@@ -1059,6 +1068,7 @@ type RollbackRequest struct {
 	Message            string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	ExpectedGeneration int32  `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
 	IdempotencyKey     string `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	Irreversible       bool   `protobuf:"varint,7,opt,name=irreversible,proto3" json:"irreversible,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1119,6 +1129,13 @@ func (x *RollbackRequest) GetIdempotencyKey() string {
 		return x.IdempotencyKey
 	}
 	return ""
+}
+
+func (x *RollbackRequest) GetIrreversible() bool {
+	if x != nil {
+		return x.Irreversible
+	}
+	return false
 }
 
 type RollbackResponse struct {
@@ -2929,7 +2946,9 @@ type Update struct {
 	// Unset while it runs.
 	Ended *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=ended,proto3" json:"ended,omitempty"`
 	// How the trial ended of what became live; unset while it lasts.
-	Trial         *Trial `protobuf:"bytes,15,opt,name=trial,proto3" json:"trial,omitempty"`
+	Trial *Trial `protobuf:"bytes,15,opt,name=trial,proto3" json:"trial,omitempty"`
+	// What it did to the data of scripts.
+	Migrations    []*Migration `protobuf:"bytes,21,rep,name=migrations,proto3" json:"migrations,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3069,6 +3088,102 @@ func (x *Update) GetTrial() *Trial {
 	return nil
 }
 
+func (x *Update) GetMigrations() []*Migration {
+	if x != nil {
+		return x.Migrations
+	}
+	return nil
+}
+
+// Migration is what an update did to the data of one schema.
+type Migration struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The keys NAME:….
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The versions; 0 is data without a schema.
+	From int32 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"`
+	To   int32 `protobuf:"varint,3,opt,name=to,proto3" json:"to,omitempty"`
+	Keys int32 `protobuf:"varint,4,opt,name=keys,proto3" json:"keys,omitempty"`
+	// To migrate and test a copy, before the switch.
+	Took *durationpb.Duration `protobuf:"bytes,5,opt,name=took,proto3" json:"took,omitempty"`
+	// Why it cannot be undone; empty when it can.
+	Irreversible  string `protobuf:"bytes,6,opt,name=irreversible,proto3" json:"irreversible,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Migration) Reset() {
+	*x = Migration{}
+	mi := &file_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Migration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Migration) ProtoMessage() {}
+
+func (x *Migration) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Migration.ProtoReflect.Descriptor instead.
+func (*Migration) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Migration) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Migration) GetFrom() int32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *Migration) GetTo() int32 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *Migration) GetKeys() int32 {
+	if x != nil {
+		return x.Keys
+	}
+	return 0
+}
+
+func (x *Migration) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+func (x *Migration) GetIrreversible() string {
+	if x != nil {
+		return x.Irreversible
+	}
+	return ""
+}
+
 // Trial is how the time ended in which a generation that serves has to prove
 // itself.
 type Trial struct {
@@ -3087,7 +3202,7 @@ type Trial struct {
 
 func (x *Trial) Reset() {
 	*x = Trial{}
-	mi := &file_admin_proto_msgTypes[43]
+	mi := &file_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3099,7 +3214,7 @@ func (x *Trial) String() string {
 func (*Trial) ProtoMessage() {}
 
 func (x *Trial) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[43]
+	mi := &file_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3112,7 +3227,7 @@ func (x *Trial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trial.ProtoReflect.Descriptor instead.
 func (*Trial) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{43}
+	return file_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Trial) GetUpdate() string {
@@ -3161,7 +3276,7 @@ type Phase struct {
 
 func (x *Phase) Reset() {
 	*x = Phase{}
-	mi := &file_admin_proto_msgTypes[44]
+	mi := &file_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3173,7 +3288,7 @@ func (x *Phase) String() string {
 func (*Phase) ProtoMessage() {}
 
 func (x *Phase) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[44]
+	mi := &file_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3186,7 +3301,7 @@ func (x *Phase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Phase.ProtoReflect.Descriptor instead.
 func (*Phase) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{44}
+	return file_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Phase) GetName() string {
@@ -3222,7 +3337,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_admin_proto_msgTypes[45]
+	mi := &file_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3234,7 +3349,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[45]
+	mi := &file_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3247,7 +3362,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{45}
+	return file_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Problem) GetKind() string {
@@ -3318,7 +3433,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_admin_proto_msgTypes[46]
+	mi := &file_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3330,7 +3445,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[46]
+	mi := &file_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3343,7 +3458,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{46}
+	return file_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Plan) GetBase() int32 {
@@ -3417,7 +3532,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_admin_proto_msgTypes[47]
+	mi := &file_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3429,7 +3544,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[47]
+	mi := &file_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3442,7 +3557,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{47}
+	return file_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Event) GetId() int64 {
@@ -3511,7 +3626,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_admin_proto_msgTypes[48]
+	mi := &file_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3523,7 +3638,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[48]
+	mi := &file_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3536,7 +3651,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{48}
+	return file_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Refusal) GetUpdate() *Update {
@@ -3563,7 +3678,7 @@ type UpgradeFailure struct {
 
 func (x *UpgradeFailure) Reset() {
 	*x = UpgradeFailure{}
-	mi := &file_admin_proto_msgTypes[49]
+	mi := &file_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3575,7 +3690,7 @@ func (x *UpgradeFailure) String() string {
 func (*UpgradeFailure) ProtoMessage() {}
 
 func (x *UpgradeFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[49]
+	mi := &file_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3588,7 +3703,7 @@ func (x *UpgradeFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpgradeFailure.ProtoReflect.Descriptor instead.
 func (*UpgradeFailure) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{49}
+	return file_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *UpgradeFailure) GetStep() string {
@@ -3629,7 +3744,7 @@ type Conflict struct {
 
 func (x *Conflict) Reset() {
 	*x = Conflict{}
-	mi := &file_admin_proto_msgTypes[50]
+	mi := &file_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3641,7 +3756,7 @@ func (x *Conflict) String() string {
 func (*Conflict) ProtoMessage() {}
 
 func (x *Conflict) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[50]
+	mi := &file_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3654,7 +3769,7 @@ func (x *Conflict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Conflict.ProtoReflect.Descriptor instead.
 func (*Conflict) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{50}
+	return file_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Conflict) GetLiveGeneration() int32 {
@@ -3676,7 +3791,7 @@ type Lagged struct {
 
 func (x *Lagged) Reset() {
 	*x = Lagged{}
-	mi := &file_admin_proto_msgTypes[51]
+	mi := &file_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3688,7 +3803,7 @@ func (x *Lagged) String() string {
 func (*Lagged) ProtoMessage() {}
 
 func (x *Lagged) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[51]
+	mi := &file_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3701,7 +3816,7 @@ func (x *Lagged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lagged.ProtoReflect.Descriptor instead.
 func (*Lagged) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{51}
+	return file_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Lagged) GetAfter() int64 {
@@ -3763,21 +3878,23 @@ const file_admin_proto_rawDesc = "" +
 	"\aupdates\x18\x01 \x03(\v2\x18.theseus.admin.v1.UpdateR\aupdates\"\r\n" +
 	"\vPlanRequest\":\n" +
 	"\fPlanResponse\x12*\n" +
-	"\x04plan\x18\x01 \x01(\v2\x16.theseus.admin.v1.PlanR\x04plan\"\x83\x01\n" +
+	"\x04plan\x18\x01 \x01(\v2\x16.theseus.admin.v1.PlanR\x04plan\"\xa7\x01\n" +
 	"\rReloadRequest\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\tR\amessage\x12/\n" +
 	"\x13expected_generation\x18\x02 \x01(\x05R\x12expectedGeneration\x12'\n" +
-	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\"^\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\x12\"\n" +
+	"\firreversible\x18\x06 \x01(\bR\firreversible\"^\n" +
 	"\x0eReloadResponse\x120\n" +
 	"\x06update\x18\x01 \x01(\v2\x18.theseus.admin.v1.UpdateR\x06update\x12\x1a\n" +
-	"\breplayed\x18\x02 \x01(\bR\breplayed\"\xa5\x01\n" +
+	"\breplayed\x18\x02 \x01(\bR\breplayed\"\xc9\x01\n" +
 	"\x0fRollbackRequest\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x05R\n" +
 	"generation\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12/\n" +
 	"\x13expected_generation\x18\x03 \x01(\x05R\x12expectedGeneration\x12'\n" +
-	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\"`\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\x12\"\n" +
+	"\firreversible\x18\a \x01(\bR\firreversible\"`\n" +
 	"\x10RollbackResponse\x120\n" +
 	"\x06update\x18\x01 \x01(\v2\x18.theseus.admin.v1.UpdateR\x06update\x12\x1a\n" +
 	"\breplayed\x18\x02 \x01(\bR\breplayed\"S\n" +
@@ -3947,7 +4064,7 @@ const file_admin_proto_rawDesc = "" +
 	"\battempts\x18\x04 \x01(\x05R\battempts\x124\n" +
 	"\astarted\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x125\n" +
 	"\bduration\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x14\n" +
-	"\x05error\x18\a \x01(\tR\x05error\"\x94\x04\n" +
+	"\x05error\x18\a \x01(\tR\x05error\"\xd1\x04\n" +
 	"\x06Update\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\atrigger\x18\x02 \x01(\tR\atrigger\x12\x18\n" +
@@ -3966,7 +4083,17 @@ const file_admin_proto_rawDesc = "" +
 	"\x05tests\x18\f \x01(\x05R\x05tests\x124\n" +
 	"\astarted\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x120\n" +
 	"\x05ended\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12-\n" +
-	"\x05trial\x18\x0f \x01(\v2\x17.theseus.admin.v1.TrialR\x05trial\"\x9d\x01\n" +
+	"\x05trial\x18\x0f \x01(\v2\x17.theseus.admin.v1.TrialR\x05trial\x12;\n" +
+	"\n" +
+	"migrations\x18\x15 \x03(\v2\x1b.theseus.admin.v1.MigrationR\n" +
+	"migrations\"\xaa\x01\n" +
+	"\tMigration\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x05R\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\x05R\x02to\x12\x12\n" +
+	"\x04keys\x18\x04 \x01(\x05R\x04keys\x12-\n" +
+	"\x04took\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04took\x12\"\n" +
+	"\firreversible\x18\x06 \x01(\tR\firreversible\"\x9d\x01\n" +
 	"\x05Trial\x12\x16\n" +
 	"\x06update\x18\x01 \x01(\tR\x06update\x12\x1e\n" +
 	"\n" +
@@ -4050,7 +4177,7 @@ func file_admin_proto_rawDescGZIP() []byte {
 	return file_admin_proto_rawDescData
 }
 
-var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_admin_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),        // 0: theseus.admin.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),       // 1: theseus.admin.v1.GetStatusResponse
@@ -4095,18 +4222,19 @@ var file_admin_proto_goTypes = []any{
 	(*Run)(nil),                     // 40: theseus.admin.v1.Run
 	(*RunStep)(nil),                 // 41: theseus.admin.v1.RunStep
 	(*Update)(nil),                  // 42: theseus.admin.v1.Update
-	(*Trial)(nil),                   // 43: theseus.admin.v1.Trial
-	(*Phase)(nil),                   // 44: theseus.admin.v1.Phase
-	(*Problem)(nil),                 // 45: theseus.admin.v1.Problem
-	(*Plan)(nil),                    // 46: theseus.admin.v1.Plan
-	(*Event)(nil),                   // 47: theseus.admin.v1.Event
-	(*Refusal)(nil),                 // 48: theseus.admin.v1.Refusal
-	(*UpgradeFailure)(nil),          // 49: theseus.admin.v1.UpgradeFailure
-	(*Conflict)(nil),                // 50: theseus.admin.v1.Conflict
-	(*Lagged)(nil),                  // 51: theseus.admin.v1.Lagged
-	(*durationpb.Duration)(nil),     // 52: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 53: google.protobuf.Timestamp
-	(*structpb.Value)(nil),          // 54: google.protobuf.Value
+	(*Migration)(nil),               // 43: theseus.admin.v1.Migration
+	(*Trial)(nil),                   // 44: theseus.admin.v1.Trial
+	(*Phase)(nil),                   // 45: theseus.admin.v1.Phase
+	(*Problem)(nil),                 // 46: theseus.admin.v1.Problem
+	(*Plan)(nil),                    // 47: theseus.admin.v1.Plan
+	(*Event)(nil),                   // 48: theseus.admin.v1.Event
+	(*Refusal)(nil),                 // 49: theseus.admin.v1.Refusal
+	(*UpgradeFailure)(nil),          // 50: theseus.admin.v1.UpgradeFailure
+	(*Conflict)(nil),                // 51: theseus.admin.v1.Conflict
+	(*Lagged)(nil),                  // 52: theseus.admin.v1.Lagged
+	(*durationpb.Duration)(nil),     // 53: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 54: google.protobuf.Timestamp
+	(*structpb.Value)(nil),          // 55: google.protobuf.Value
 }
 var file_admin_proto_depIdxs = []int32{
 	31, // 0: theseus.admin.v1.GetStatusResponse.status:type_name -> theseus.admin.v1.Status
@@ -4120,85 +4248,87 @@ var file_admin_proto_depIdxs = []int32{
 	40, // 8: theseus.admin.v1.ListRunsResponse.runs:type_name -> theseus.admin.v1.Run
 	40, // 9: theseus.admin.v1.GetRunResponse.run:type_name -> theseus.admin.v1.Run
 	42, // 10: theseus.admin.v1.ListUpdatesResponse.updates:type_name -> theseus.admin.v1.Update
-	46, // 11: theseus.admin.v1.PlanResponse.plan:type_name -> theseus.admin.v1.Plan
+	47, // 11: theseus.admin.v1.PlanResponse.plan:type_name -> theseus.admin.v1.Plan
 	42, // 12: theseus.admin.v1.ReloadResponse.update:type_name -> theseus.admin.v1.Update
 	42, // 13: theseus.admin.v1.RollbackResponse.update:type_name -> theseus.admin.v1.Update
 	26, // 14: theseus.admin.v1.UpgradeResponse.upgrade:type_name -> theseus.admin.v1.Upgrade
-	44, // 15: theseus.admin.v1.Upgrade.steps:type_name -> theseus.admin.v1.Phase
-	52, // 16: theseus.admin.v1.Upgrade.serving:type_name -> google.protobuf.Duration
-	52, // 17: theseus.admin.v1.Upgrade.took:type_name -> google.protobuf.Duration
-	47, // 18: theseus.admin.v1.WatchEventsResponse.event:type_name -> theseus.admin.v1.Event
-	47, // 19: theseus.admin.v1.ListLogsResponse.lines:type_name -> theseus.admin.v1.Event
-	53, // 20: theseus.admin.v1.Status.started:type_name -> google.protobuf.Timestamp
+	45, // 15: theseus.admin.v1.Upgrade.steps:type_name -> theseus.admin.v1.Phase
+	53, // 16: theseus.admin.v1.Upgrade.serving:type_name -> google.protobuf.Duration
+	53, // 17: theseus.admin.v1.Upgrade.took:type_name -> google.protobuf.Duration
+	48, // 18: theseus.admin.v1.WatchEventsResponse.event:type_name -> theseus.admin.v1.Event
+	48, // 19: theseus.admin.v1.ListLogsResponse.lines:type_name -> theseus.admin.v1.Event
+	54, // 20: theseus.admin.v1.Status.started:type_name -> google.protobuf.Timestamp
 	35, // 21: theseus.admin.v1.Status.live:type_name -> theseus.admin.v1.Generation
 	34, // 22: theseus.admin.v1.Status.staged:type_name -> theseus.admin.v1.Staged
 	42, // 23: theseus.admin.v1.Status.last_update:type_name -> theseus.admin.v1.Update
 	35, // 24: theseus.admin.v1.Status.draining:type_name -> theseus.admin.v1.Generation
 	32, // 25: theseus.admin.v1.Status.process:type_name -> theseus.admin.v1.Process
 	33, // 26: theseus.admin.v1.Process.draining:type_name -> theseus.admin.v1.OldProcess
-	53, // 27: theseus.admin.v1.OldProcess.since:type_name -> google.protobuf.Timestamp
-	45, // 28: theseus.admin.v1.Staged.problems:type_name -> theseus.admin.v1.Problem
-	53, // 29: theseus.admin.v1.Staged.seen:type_name -> google.protobuf.Timestamp
-	53, // 30: theseus.admin.v1.Generation.created:type_name -> google.protobuf.Timestamp
-	52, // 31: theseus.admin.v1.Generation.drained_in:type_name -> google.protobuf.Duration
-	52, // 32: theseus.admin.v1.Generation.freed_in:type_name -> google.protobuf.Duration
-	53, // 33: theseus.admin.v1.Job.next:type_name -> google.protobuf.Timestamp
-	53, // 34: theseus.admin.v1.Job.last:type_name -> google.protobuf.Timestamp
-	53, // 35: theseus.admin.v1.Run.scheduled:type_name -> google.protobuf.Timestamp
-	53, // 36: theseus.admin.v1.Run.started:type_name -> google.protobuf.Timestamp
-	52, // 37: theseus.admin.v1.Run.duration:type_name -> google.protobuf.Duration
+	54, // 27: theseus.admin.v1.OldProcess.since:type_name -> google.protobuf.Timestamp
+	46, // 28: theseus.admin.v1.Staged.problems:type_name -> theseus.admin.v1.Problem
+	54, // 29: theseus.admin.v1.Staged.seen:type_name -> google.protobuf.Timestamp
+	54, // 30: theseus.admin.v1.Generation.created:type_name -> google.protobuf.Timestamp
+	53, // 31: theseus.admin.v1.Generation.drained_in:type_name -> google.protobuf.Duration
+	53, // 32: theseus.admin.v1.Generation.freed_in:type_name -> google.protobuf.Duration
+	54, // 33: theseus.admin.v1.Job.next:type_name -> google.protobuf.Timestamp
+	54, // 34: theseus.admin.v1.Job.last:type_name -> google.protobuf.Timestamp
+	54, // 35: theseus.admin.v1.Run.scheduled:type_name -> google.protobuf.Timestamp
+	54, // 36: theseus.admin.v1.Run.started:type_name -> google.protobuf.Timestamp
+	53, // 37: theseus.admin.v1.Run.duration:type_name -> google.protobuf.Duration
 	41, // 38: theseus.admin.v1.Run.steps:type_name -> theseus.admin.v1.RunStep
-	53, // 39: theseus.admin.v1.RunStep.started:type_name -> google.protobuf.Timestamp
-	52, // 40: theseus.admin.v1.RunStep.duration:type_name -> google.protobuf.Duration
-	45, // 41: theseus.admin.v1.Update.problems:type_name -> theseus.admin.v1.Problem
-	45, // 42: theseus.admin.v1.Update.warnings:type_name -> theseus.admin.v1.Problem
-	44, // 43: theseus.admin.v1.Update.phases:type_name -> theseus.admin.v1.Phase
-	53, // 44: theseus.admin.v1.Update.started:type_name -> google.protobuf.Timestamp
-	53, // 45: theseus.admin.v1.Update.ended:type_name -> google.protobuf.Timestamp
-	43, // 46: theseus.admin.v1.Update.trial:type_name -> theseus.admin.v1.Trial
-	53, // 47: theseus.admin.v1.Trial.ended:type_name -> google.protobuf.Timestamp
-	52, // 48: theseus.admin.v1.Phase.duration:type_name -> google.protobuf.Duration
-	37, // 49: theseus.admin.v1.Plan.changes:type_name -> theseus.admin.v1.FileChange
-	45, // 50: theseus.admin.v1.Plan.problems:type_name -> theseus.admin.v1.Problem
-	45, // 51: theseus.admin.v1.Plan.warnings:type_name -> theseus.admin.v1.Problem
-	53, // 52: theseus.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	54, // 53: theseus.admin.v1.Event.data:type_name -> google.protobuf.Value
-	42, // 54: theseus.admin.v1.Refusal.update:type_name -> theseus.admin.v1.Update
-	0,  // 55: theseus.admin.v1.AdminService.GetStatus:input_type -> theseus.admin.v1.GetStatusRequest
-	2,  // 56: theseus.admin.v1.AdminService.ListGenerations:input_type -> theseus.admin.v1.ListGenerationsRequest
-	4,  // 57: theseus.admin.v1.AdminService.GetGeneration:input_type -> theseus.admin.v1.GetGenerationRequest
-	6,  // 58: theseus.admin.v1.AdminService.DiffGenerations:input_type -> theseus.admin.v1.DiffGenerationsRequest
-	8,  // 59: theseus.admin.v1.AdminService.ListUnits:input_type -> theseus.admin.v1.ListUnitsRequest
-	10, // 60: theseus.admin.v1.AdminService.ListJobs:input_type -> theseus.admin.v1.ListJobsRequest
-	12, // 61: theseus.admin.v1.AdminService.ListRuns:input_type -> theseus.admin.v1.ListRunsRequest
-	14, // 62: theseus.admin.v1.AdminService.GetRun:input_type -> theseus.admin.v1.GetRunRequest
-	16, // 63: theseus.admin.v1.AdminService.ListUpdates:input_type -> theseus.admin.v1.ListUpdatesRequest
-	18, // 64: theseus.admin.v1.AdminService.Plan:input_type -> theseus.admin.v1.PlanRequest
-	20, // 65: theseus.admin.v1.AdminService.Reload:input_type -> theseus.admin.v1.ReloadRequest
-	22, // 66: theseus.admin.v1.AdminService.Rollback:input_type -> theseus.admin.v1.RollbackRequest
-	24, // 67: theseus.admin.v1.AdminService.Upgrade:input_type -> theseus.admin.v1.UpgradeRequest
-	27, // 68: theseus.admin.v1.AdminService.WatchEvents:input_type -> theseus.admin.v1.WatchEventsRequest
-	29, // 69: theseus.admin.v1.AdminService.ListLogs:input_type -> theseus.admin.v1.ListLogsRequest
-	1,  // 70: theseus.admin.v1.AdminService.GetStatus:output_type -> theseus.admin.v1.GetStatusResponse
-	3,  // 71: theseus.admin.v1.AdminService.ListGenerations:output_type -> theseus.admin.v1.ListGenerationsResponse
-	5,  // 72: theseus.admin.v1.AdminService.GetGeneration:output_type -> theseus.admin.v1.GetGenerationResponse
-	7,  // 73: theseus.admin.v1.AdminService.DiffGenerations:output_type -> theseus.admin.v1.DiffGenerationsResponse
-	9,  // 74: theseus.admin.v1.AdminService.ListUnits:output_type -> theseus.admin.v1.ListUnitsResponse
-	11, // 75: theseus.admin.v1.AdminService.ListJobs:output_type -> theseus.admin.v1.ListJobsResponse
-	13, // 76: theseus.admin.v1.AdminService.ListRuns:output_type -> theseus.admin.v1.ListRunsResponse
-	15, // 77: theseus.admin.v1.AdminService.GetRun:output_type -> theseus.admin.v1.GetRunResponse
-	17, // 78: theseus.admin.v1.AdminService.ListUpdates:output_type -> theseus.admin.v1.ListUpdatesResponse
-	19, // 79: theseus.admin.v1.AdminService.Plan:output_type -> theseus.admin.v1.PlanResponse
-	21, // 80: theseus.admin.v1.AdminService.Reload:output_type -> theseus.admin.v1.ReloadResponse
-	23, // 81: theseus.admin.v1.AdminService.Rollback:output_type -> theseus.admin.v1.RollbackResponse
-	25, // 82: theseus.admin.v1.AdminService.Upgrade:output_type -> theseus.admin.v1.UpgradeResponse
-	28, // 83: theseus.admin.v1.AdminService.WatchEvents:output_type -> theseus.admin.v1.WatchEventsResponse
-	30, // 84: theseus.admin.v1.AdminService.ListLogs:output_type -> theseus.admin.v1.ListLogsResponse
-	70, // [70:85] is the sub-list for method output_type
-	55, // [55:70] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	54, // 39: theseus.admin.v1.RunStep.started:type_name -> google.protobuf.Timestamp
+	53, // 40: theseus.admin.v1.RunStep.duration:type_name -> google.protobuf.Duration
+	46, // 41: theseus.admin.v1.Update.problems:type_name -> theseus.admin.v1.Problem
+	46, // 42: theseus.admin.v1.Update.warnings:type_name -> theseus.admin.v1.Problem
+	45, // 43: theseus.admin.v1.Update.phases:type_name -> theseus.admin.v1.Phase
+	54, // 44: theseus.admin.v1.Update.started:type_name -> google.protobuf.Timestamp
+	54, // 45: theseus.admin.v1.Update.ended:type_name -> google.protobuf.Timestamp
+	44, // 46: theseus.admin.v1.Update.trial:type_name -> theseus.admin.v1.Trial
+	43, // 47: theseus.admin.v1.Update.migrations:type_name -> theseus.admin.v1.Migration
+	53, // 48: theseus.admin.v1.Migration.took:type_name -> google.protobuf.Duration
+	54, // 49: theseus.admin.v1.Trial.ended:type_name -> google.protobuf.Timestamp
+	53, // 50: theseus.admin.v1.Phase.duration:type_name -> google.protobuf.Duration
+	37, // 51: theseus.admin.v1.Plan.changes:type_name -> theseus.admin.v1.FileChange
+	46, // 52: theseus.admin.v1.Plan.problems:type_name -> theseus.admin.v1.Problem
+	46, // 53: theseus.admin.v1.Plan.warnings:type_name -> theseus.admin.v1.Problem
+	54, // 54: theseus.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	55, // 55: theseus.admin.v1.Event.data:type_name -> google.protobuf.Value
+	42, // 56: theseus.admin.v1.Refusal.update:type_name -> theseus.admin.v1.Update
+	0,  // 57: theseus.admin.v1.AdminService.GetStatus:input_type -> theseus.admin.v1.GetStatusRequest
+	2,  // 58: theseus.admin.v1.AdminService.ListGenerations:input_type -> theseus.admin.v1.ListGenerationsRequest
+	4,  // 59: theseus.admin.v1.AdminService.GetGeneration:input_type -> theseus.admin.v1.GetGenerationRequest
+	6,  // 60: theseus.admin.v1.AdminService.DiffGenerations:input_type -> theseus.admin.v1.DiffGenerationsRequest
+	8,  // 61: theseus.admin.v1.AdminService.ListUnits:input_type -> theseus.admin.v1.ListUnitsRequest
+	10, // 62: theseus.admin.v1.AdminService.ListJobs:input_type -> theseus.admin.v1.ListJobsRequest
+	12, // 63: theseus.admin.v1.AdminService.ListRuns:input_type -> theseus.admin.v1.ListRunsRequest
+	14, // 64: theseus.admin.v1.AdminService.GetRun:input_type -> theseus.admin.v1.GetRunRequest
+	16, // 65: theseus.admin.v1.AdminService.ListUpdates:input_type -> theseus.admin.v1.ListUpdatesRequest
+	18, // 66: theseus.admin.v1.AdminService.Plan:input_type -> theseus.admin.v1.PlanRequest
+	20, // 67: theseus.admin.v1.AdminService.Reload:input_type -> theseus.admin.v1.ReloadRequest
+	22, // 68: theseus.admin.v1.AdminService.Rollback:input_type -> theseus.admin.v1.RollbackRequest
+	24, // 69: theseus.admin.v1.AdminService.Upgrade:input_type -> theseus.admin.v1.UpgradeRequest
+	27, // 70: theseus.admin.v1.AdminService.WatchEvents:input_type -> theseus.admin.v1.WatchEventsRequest
+	29, // 71: theseus.admin.v1.AdminService.ListLogs:input_type -> theseus.admin.v1.ListLogsRequest
+	1,  // 72: theseus.admin.v1.AdminService.GetStatus:output_type -> theseus.admin.v1.GetStatusResponse
+	3,  // 73: theseus.admin.v1.AdminService.ListGenerations:output_type -> theseus.admin.v1.ListGenerationsResponse
+	5,  // 74: theseus.admin.v1.AdminService.GetGeneration:output_type -> theseus.admin.v1.GetGenerationResponse
+	7,  // 75: theseus.admin.v1.AdminService.DiffGenerations:output_type -> theseus.admin.v1.DiffGenerationsResponse
+	9,  // 76: theseus.admin.v1.AdminService.ListUnits:output_type -> theseus.admin.v1.ListUnitsResponse
+	11, // 77: theseus.admin.v1.AdminService.ListJobs:output_type -> theseus.admin.v1.ListJobsResponse
+	13, // 78: theseus.admin.v1.AdminService.ListRuns:output_type -> theseus.admin.v1.ListRunsResponse
+	15, // 79: theseus.admin.v1.AdminService.GetRun:output_type -> theseus.admin.v1.GetRunResponse
+	17, // 80: theseus.admin.v1.AdminService.ListUpdates:output_type -> theseus.admin.v1.ListUpdatesResponse
+	19, // 81: theseus.admin.v1.AdminService.Plan:output_type -> theseus.admin.v1.PlanResponse
+	21, // 82: theseus.admin.v1.AdminService.Reload:output_type -> theseus.admin.v1.ReloadResponse
+	23, // 83: theseus.admin.v1.AdminService.Rollback:output_type -> theseus.admin.v1.RollbackResponse
+	25, // 84: theseus.admin.v1.AdminService.Upgrade:output_type -> theseus.admin.v1.UpgradeResponse
+	28, // 85: theseus.admin.v1.AdminService.WatchEvents:output_type -> theseus.admin.v1.WatchEventsResponse
+	30, // 86: theseus.admin.v1.AdminService.ListLogs:output_type -> theseus.admin.v1.ListLogsResponse
+	72, // [72:87] is the sub-list for method output_type
+	57, // [57:72] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_admin_proto_init() }
@@ -4213,7 +4343,7 @@ func file_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_admin_proto_rawDesc), len(file_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   52,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

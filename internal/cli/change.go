@@ -22,12 +22,15 @@ type changeFlags struct {
 	message string
 	expect  int32
 	json    bool
+
+	irreversible bool
 }
 
 func (f *changeFlags) add(c *cobra.Command) {
 	f.flags(c)
 	c.Flags().StringVarP(&f.message, "message", "m", "", "why, for the history")
 	c.Flags().Int32Var(&f.expect, "expect", 0, "fail with status 5 unless this generation is live")
+	c.Flags().BoolVar(&f.irreversible, "irreversible", false, "allow a change of the data of scripts that cannot be undone")
 	c.Flags().BoolVar(&f.json, "json", false, "print one JSON object")
 }
 
@@ -44,7 +47,7 @@ changes under run --no-watch.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			f.arg(args)
 			return e.change(c.Context(), &f, func(ctx context.Context, client *admin.Client) (*adminv1.Update, error) {
-				r, err := client.Reload(ctx, connect.NewRequest(&adminv1.ReloadRequest{Message: f.message, ExpectedGeneration: f.expect}))
+				r, err := client.Reload(ctx, connect.NewRequest(&adminv1.ReloadRequest{Message: f.message, ExpectedGeneration: f.expect, Irreversible: f.irreversible}))
 				if err != nil {
 					return nil, err
 				}
@@ -75,7 +78,7 @@ not kept has status 4, one that is live already status 5.`,
 				number = n
 			}
 			return e.change(c.Context(), &f, func(ctx context.Context, client *admin.Client) (*adminv1.Update, error) {
-				r, err := client.Rollback(ctx, connect.NewRequest(&adminv1.RollbackRequest{Generation: int32(number), Message: f.message, ExpectedGeneration: f.expect}))
+				r, err := client.Rollback(ctx, connect.NewRequest(&adminv1.RollbackRequest{Generation: int32(number), Message: f.message, ExpectedGeneration: f.expect, Irreversible: f.irreversible}))
 				if err != nil {
 					return nil, err
 				}
@@ -143,6 +146,9 @@ func printOutcome(w io.Writer, u app.Update) {
 		fmt.Fprintf(w, "gen %d → gen %d in %s%s\n", u.From, u.Generation, took, phases(u))
 	default:
 		fmt.Fprintf(w, "gen %d live in %s · %s passed%s\n", u.Generation, took, plural(u.Tests, "test"), phases(u))
+	}
+	for _, m := range u.Migrations {
+		fmt.Fprintf(w, "%s\n", clean(m.String()))
 	}
 	printProblems(w, "warning", u.Warnings)
 }

@@ -81,6 +81,9 @@ func (s shown) print(w io.Writer) {
 	for _, p := range s.Phases {
 		row("", "%s %s", p.Name, p.Duration)
 	}
+	for _, m := range s.Migrations {
+		row("data", "%s", m)
+	}
 	row("tests", "%d", s.Tests)
 	if t := s.Trial; t != nil {
 		row("trial", "%s at %s %s", t.Outcome, t.Ended.Format(time.RFC3339), t.Why)

@@ -22,6 +22,7 @@ type item struct {
 	change
 	ttl   time.Duration
 	until time.Time // in place of ttl, unless zero
+	keep  bool      // in place of both: the time that the key has
 }
 
 // Set adds what [Store.Set] does. The value must not be changed any more.
@@ -31,6 +32,12 @@ func (b *Batch) Set(key string, value []byte, ttl time.Duration) {
 
 func (b *Batch) setUntil(key string, value []byte, until time.Time) {
 	b.items = append(b.items, item{change: change{op: opSet, key: key, text: value}, until: until})
+}
+
+// Replace adds that a key gets another value and keeps its time to live. A key that
+// is not there any more stays so.
+func (b *Batch) Replace(key string, value []byte) {
+	b.items = append(b.items, item{change: change{op: opSet, key: key, text: value}, keep: true})
 }
 
 // Delete adds the removal of a key, which need not be there.
@@ -55,6 +62,17 @@ func (b *Batch) Expect(name string, version uint64) {
 
 // Len returns how many changes the batch has.
 func (b *Batch) Len() int { return len(b.items) }
+
+// Keys returns the keys that the batch sets or deletes, in its order.
+func (b *Batch) Keys() []string {
+	var keys []string
+	for _, it := range b.items {
+		if it.op != opVersion {
+			keys = append(keys, it.key)
+		}
+	}
+	return keys
+}
 
 // Limits of the versions of schemas.
 const (
@@ -123,7 +141,14 @@ func (s *Store) settle(items []item) []change {
 	changes := make([]change, 0, len(items))
 	for _, it := range items {
 		c := it.change
-		if c.op == opSet {
+		switch {
+		case it.keep:
+			if e, ok := s.find(c.key); !ok || isNull(c.text) {
+				c = change{op: opDelete, key: c.key}
+			} else {
+				c.text, c.expires = bytes.Clone(c.text), e.expires
+			}
+		case c.op == opSet:
 			ttl := it.ttl
 			if !it.until.IsZero() {
 				ttl = time.Until(it.until)

@@ -77,6 +77,9 @@ func (s *Store) Recovered() Recovery {
 	return s.log.recovery
 }
 
+// Saved reports whether the store is on disk.
+func (s *Store) Saved() bool { return s.log != nil }
+
 func (l *journal) name(file string) string { return path.Join(l.dir, file) }
 
 // Open opens the store in the folder dir, which it creates; the folder that dir

@@ -14,6 +14,18 @@ func isNull(text []byte) bool {
 	return text == nil || string(bytes.TrimSpace(text)) == "null"
 }
 
+// Equal reports whether two values mean the same, as [Store.CAS] compares them. What
+// is not JSON equals only the same text.
+func Equal(a, b []byte) bool {
+	switch {
+	case isNull(a) || isNull(b):
+		return isNull(a) && isNull(b)
+	case !json.Valid(a) || !json.Valid(b):
+		return bytes.Equal(a, b)
+	}
+	return equal(a, b)
+}
+
 // equal reports whether two valid JSON texts mean the same.
 func equal(a, b []byte) bool {
 	return bytes.Equal(a, b) || same(decode(a), decode(b))

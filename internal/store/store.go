@@ -462,6 +462,13 @@ func (s *Store) pointer(file string) (int, error) {
 	return n, nil
 }
 
+// Writable reports whether this process is the one that writes.
+func (s *Store) Writable() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writable() == nil
+}
+
 // writable reports why nothing may be written. s.mu or s.logMu is held.
 func (s *Store) writable() error {
 	switch {

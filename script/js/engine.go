@@ -69,21 +69,23 @@ func (e *Engine) Compile(ctx context.Context, files fs.FS, name string, limits s
 	if err != nil {
 		return nil, err
 	}
-	if !m.exports["default"] {
-		m.stop()
-		message := "has no default export"
-		if _, ok := m.exports["default"]; ok {
-			message = "has a default export that is not a function"
-		}
-		return nil, r.errorAt(&script.Error{Kind: script.Refused, File: name, Message: message,
-			Hint: "write: export default (req) => …"})
-	}
 	u.exports = make(map[string]bool, len(m.exports))
 	for n, callable := range m.exports {
 		if callable {
 			u.exports[n] = true
 			u.names = append(u.names, n)
 		}
+	}
+	_, data := m.exports["default"]
+	data = data && !u.exports["default"]
+	if data || len(u.names) == 0 {
+		m.stop()
+		message := "has no default export"
+		if data {
+			message = "has a default export that is not a function"
+		}
+		return nil, r.errorAt(&script.Error{Kind: script.Refused, File: name, Message: message,
+			Hint: "write: export default (req) => …"})
 	}
 	slices.Sort(u.names)
 	u.pool.adopt(m)
