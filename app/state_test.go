@@ -15,10 +15,10 @@ import (
 // an object.
 func cart(version int) map[string]string {
 	files := map[string]string{
-		"theseus.yaml":    "app: cart\napi: 1\nrollout: { trial: 24h }\nroutes:\n  GET /get/{id}: handlers/get.js\n  POST /add/{id}: handlers/add.js\n",
-		"handlers/get.js": "export default (req) => ({ v: kv.get('cart:' + req.params.id) });\n",
-		"handlers/add.js": "export default (req) => { kv.set('cart:' + req.params.id, 7); return 'ok'; };\n",
-		"tests/t.yaml":    "- name: it adds\n  request: POST /add/t\n  expect: { status: 200 }\n",
+		"theseus.yaml":      "app: cart\napi: 1\nrollout: { trial: 24h }\nroutes:\n  GET /get/{id}: handlers/get.js\n  POST /add/{id}: handlers/add.js\n",
+		"handlers/get.js":   "export default (req) => ({ v: kv.get('cart:' + req.params.id) });\n",
+		"handlers/add.js":   "export default (req) => { kv.set('cart:' + req.params.id, 7); return 'ok'; };\n",
+		"tests/t.yaml":      "- name: it adds\n  request: POST /add/t\n  expect: { status: 200 }\n",
 		"state/cart.js":     "-",
 		"state/lib/list.js": "-",
 	}

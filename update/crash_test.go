@@ -10,6 +10,8 @@ import (
 
 	"github.com/theseus-run/theseus/internal/disk"
 	"github.com/theseus-run/theseus/internal/disk/simdisk"
+	"github.com/theseus-run/theseus/internal/kv"
+	"github.com/theseus-run/theseus/internal/migrate"
 	"github.com/theseus-run/theseus/internal/store"
 	"github.com/theseus-run/theseus/internal/tree"
 	"github.com/theseus-run/theseus/update"
@@ -18,12 +20,14 @@ import (
 // A life is one process with a store and a runner.
 type life struct {
 	st     *store.Store
+	data   *kv.Store // nil where the changes have nothing to do with it
 	r      *update.Runner
 	told   []update.Report
 	serves string // digest of what is visible
 	acked  string // digest of the last version that was acknowledged as permanent
 	shown  string // that of the last that was acknowledged as live
 	tried  string // that of what was begun last; it may be there without an acknowledgement
+	wrote  map[string]int // by key: what was written and acknowledged
 	err    error
 }
 
@@ -38,13 +42,19 @@ func begin(fs disk.FS) (*life, error) {
 	l.st.Retain(3)
 	l.told = l.st.Recovered().Reports
 	l.r = update.NewRunner(update.RunnerOptions{Keeper: l.st, Observe: func(string, update.Trial) {}, Report: func(r update.Report) { l.told = append(l.told, r) }})
+	if err := l.openData(); err != nil {
+		return l, err
+	}
 	if l.st.Machine().State() != string(update.Idle) {
+		if err := l.finishSwap(); err != nil {
+			return l, err
+		}
 		if err := l.r.Step(update.Restart{Clean: l.st.Recovered().Clean}); err != nil {
 			return l, err
 		}
 	}
 	l.serves = l.slot().Permanent.Digest
-	return l, nil
+	return l, l.bringData()
 }
 
 func (l *life) slot() update.Slot { return l.st.Machine().Slot(store.AppSlot) }
@@ -56,16 +66,20 @@ type version struct {
 	n     int
 	was   string
 	saved bool
+	data  *migrate.Migration
 }
 
 func (v *version) Prepare(context.Context) (update.Version, error) {
 	if v.n == 0 {
 		v.n = v.l.st.Next()
 	}
-	return update.Version{Number: v.n, Digest: v.t.Digest()}, nil
+	return update.Version{Number: v.n, Digest: v.t.Digest()}, v.prepareData()
 }
 
 func (v *version) Sync(context.Context) ([]update.File, error) {
+	if err := v.l.write("during", v.l.version()); err != nil {
+		return nil, err
+	}
 	if _, err := v.l.st.Record(v.n); err == nil {
 		return nil, nil // a rollback
 	}
@@ -75,6 +89,9 @@ func (v *version) Sync(context.Context) ([]update.File, error) {
 }
 
 func (v *version) Swap(context.Context) error {
+	if err := v.switchData(); err != nil {
+		return err
+	}
 	v.was, v.l.serves = v.l.serves, v.t.Digest()
 	return nil
 }
@@ -111,6 +128,9 @@ func (l *life) ack(digest string) { l.acked = digest }
 func (l *life) verdict(id string, why error) {
 	l.tried = ""
 	err := l.r.Verdict(context.Background(), store.AppSlot, id, why, func(_ context.Context, to update.Version) error {
+		if err := l.dataTo(to); err != nil {
+			return err
+		}
 		l.serves = to.Digest
 		return nil
 	})
@@ -139,27 +159,28 @@ func big(n int) *tree.Tree {
 var kinds = []struct {
 	name string
 	do   func(l *life)
+	data bool
 }{
 	{"script", func(l *life) {
 		if l.apply(update.KindApp, "u3", files(3), 0, false) {
 			l.verdict("u3", nil)
 		}
-	}},
+	}, false},
 	{"config", func(l *life) {
 		l.apply(update.KindApp, "u3", tree.Of(map[string]string{"config/v.yaml": "n: 9", "handlers/f0.js": "1"}), 0, true)
-	}},
-	{"large", func(l *life) { l.apply(update.KindApp, "u3", big(3), 0, true) }},
-	{"rollback", func(l *life) { l.apply(update.KindRollback, "u3", files(1), 1, true) }},
+	}, false},
+	{"large", func(l *life) { l.apply(update.KindApp, "u3", big(3), 0, true) }, false},
+	{"rollback", func(l *life) { l.apply(update.KindRollback, "u3", files(1), 1, true) }, false},
 	{"revert", func(l *life) {
 		if l.apply(update.KindApp, "u3", files(3), 0, false) {
 			l.verdict("u3", errors.New("errors"))
 		}
-	}},
+	}, false},
 	{"collection", func(l *life) {
 		l.st.Retain(1)
 		l.apply(update.KindApp, "u3", files(3), 0, true)
 		l.apply(update.KindApp, "u4", files(4), 0, true)
-	}},
+	}, false},
 	{"binary", func(l *life) {
 		l.step(update.Trigger{Change: update.Change{ID: "b1", Kind: update.KindBinary, Slot: "binary"}}, update.Begin{}, update.Prepared{To: update.Version{Number: 2, Digest: "new"}},
 			update.Proceed{}, update.Synced{}, update.Proceed{})
@@ -173,8 +194,30 @@ var kinds = []struct {
 		if l.err = l.st.Acquire(); l.err == nil {
 			l.step(update.Swapped{}, update.Proven{Slot: "binary"})
 		}
-	}},
-	{"clean end", func(l *life) { l.err = l.st.Close() }},
+	}, false},
+	{"clean end", func(l *life) { l.err = l.st.Close() }, false},
+	{"state", func(l *life) {
+		if l.apply(update.KindApp, "u3", stateful(3, 2), 0, false) {
+			l.writeAfter()
+			l.verdict("u3", nil)
+		}
+	}, true},
+	{"state, taken back", func(l *life) {
+		if l.apply(update.KindApp, "u3", stateful(3, 3), 0, false) {
+			l.writeAfter()
+			l.verdict("u3", errors.New("errors"))
+		}
+	}, true},
+	{"state, rolled back", func(l *life) {
+		if l.apply(update.KindRollback, "u3", stateful(1, 0), 1, true) {
+			l.writeAfter()
+		}
+	}, true},
+	{"state, for good", func(l *life) {
+		if l.apply(update.KindApp, "u3", stateful(3, forGood), 0, false) {
+			l.writeAfter()
+		}
+	}, true},
 }
 
 func (l *life) step(events ...update.Event) {
@@ -187,20 +230,27 @@ func (l *life) step(events ...update.Event) {
 }
 
 // before returns a disk on which generations 1 and 2 are proven.
-func before(t *testing.T, model simdisk.Model) *simdisk.Disk {
+func before(t *testing.T, model simdisk.Model, data bool) *simdisk.Disk {
 	t.Helper()
 	d := simdisk.New(model)
 	l, err := begin(d.Process())
+	if err == nil && data {
+		err = l.firstData()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	for n := 1; n <= 2; n++ {
-		if !l.apply(update.KindApp, fmt.Sprint("u", n), files(n), 0, true) {
+		tr := files(n)
+		if data {
+			tr = stateful(n, n-1)
+		}
+		if !l.apply(update.KindApp, fmt.Sprint("u", n), tr, 0, true) {
 			t.Fatal(l.err)
 		}
 	}
 	l.step(update.Adopt{Slot: "binary", Version: update.Version{Number: 1, Digest: "old"}})
-	if err := errors.Join(l.err, l.st.Close()); err != nil {
+	if err := errors.Join(l.err, l.closeData(), l.st.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -213,17 +263,21 @@ func TestCrashEnumeration(t *testing.T) {
 	t.Parallel()
 	cases := 0
 	for _, model := range []simdisk.Model{simdisk.Strict, simdisk.Ordered} {
-		base := before(t, model)
 		for _, k := range kinds {
-			n := operations(t, string(model)+" "+k.name, base, k.do)
+			base := before(t, model, k.data)
+			do := func(l *life) {
+				k.do(l)
+				_ = l.closeData()
+			}
+			n := operations(t, string(model)+" "+k.name, base, do)
 			if n < 3 {
 				t.Fatalf("%s has %d operations: the test sees too little", k.name, n)
 			}
 			for at := 1; at <= n; at++ {
 				for _, phase := range []disk.Phase{disk.Before, disk.After} {
 					where := fmt.Sprintf("%s, %s, operation %d, %s", model, k.name, at, phase)
-					cases += refuse(t, where, base, at, phase, k.do)
-					cases += kill(t, where, base, at, phase, k.do)
+					cases += refuse(t, where, base, at, phase, do)
+					cases += kill(t, where, base, at, phase, do)
 				}
 			}
 		}
@@ -298,7 +352,9 @@ func kill(t *testing.T, where string, base *simdisk.Disk, at int, phase disk.Pha
 		p.Kill()
 		return nil
 	})
-	if !p.Survive(func() { do(l) }) {
+	dead := p.Survive(func() { do(l) })
+	_ = l.closeData() // of a dead process: nothing happens on the disk
+	if !dead {
 		return 0 // this change has fewer operations than the one that was counted
 	}
 	proc.Kill()
@@ -332,20 +388,23 @@ func recovered(t *testing.T, where string, d *simdisk.Disk, was *life) {
 	if was.shown != "" && was.shown != was.acked && s.Permanent.Digest != was.shown && !tells(l.told, update.Interrupted, update.RolledBack, update.Superseded) {
 		t.Errorf("%s: %.8s was live, and the history does not tell what became of it: %+v", where, was.shown, l.told)
 	}
+	l.checkData(t, where, was)
 	// Another start finds the same.
 	proc.Kill()
+	_ = l.closeData()
 	proc = d.Process()
 	if l, err = begin(proc); err != nil || l.slot().Permanent != s.Permanent || l.slot().Anchor != s.Anchor {
 		t.Fatalf("%s: a second start: %v", where, err)
 	}
-	if !l.apply(update.KindApp, "again", files(7), 0, true) {
+	l.checkData(t, where+", a second start", was)
+	if !l.apply(update.KindApp, "again", l.again(), 0, true) {
 		t.Fatalf("%s: the next change: %v", where, l.err)
 	}
 	whole(t, where+": the next", l.st, l.slot().Live)
 	if h := l.st.Check(true); !h.OK {
 		t.Fatalf("%s: fsck: %+v", where, h.Findings)
 	}
-	if err := l.st.Close(); err != nil {
+	if err := errors.Join(l.closeData(), l.st.Close()); err != nil {
 		t.Fatalf("%s: the end: %v", where, err)
 	}
 }
