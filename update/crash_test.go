@@ -23,10 +23,10 @@ type life struct {
 	data   *kv.Store // nil where the changes have nothing to do with it
 	r      *update.Runner
 	told   []update.Report
-	serves string // digest of what is visible
-	acked  string // digest of the last version that was acknowledged as permanent
-	shown  string // that of the last that was acknowledged as live
-	tried  string // that of what was begun last; it may be there without an acknowledgement
+	serves string         // digest of what is visible
+	acked  string         // digest of the last version that was acknowledged as permanent
+	shown  string         // that of the last that was acknowledged as live
+	tried  string         // that of what was begun last; it may be there without an acknowledgement
 	wrote  map[string]int // by key: what was written and acknowledged
 	err    error
 }
