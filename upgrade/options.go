@@ -30,6 +30,15 @@ type Options struct {
 	// CheckTimeout limits that run. Zero means 30 seconds.
 	CheckTimeout time.Duration
 
+	// Counter is the rollback counter that this program says it has, as a successor
+	// and as the service; zero for none. It is for Accept to judge.
+	Counter int64
+
+	// Accept is asked whether the program of an upgrade may take over, once it has
+	// said who it is and before it is given anything but sockets and states. Force is
+	// that of the request. An error ends the upgrade. Nil accepts all.
+	Accept func(ctx context.Context, r Release, force bool) error
+
 	// PIDFile names a file that holds the decimal process ID of the process that
 	// serves. A successor writes it when it has proved itself; one that could not is
 	// refused before it serves. Empty means none. Below a supervisor, which is the

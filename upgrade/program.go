@@ -143,7 +143,7 @@ func (t *tail) suffix() string {
 
 // release says what this process runs, without the digest, which takes time.
 func (u *Upgrader) release() wire.Release {
-	r := wire.Release{Path: u.path}
+	r := wire.Release{Path: u.path, Counter: u.opt.Counter}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		r.Version = info.Main.Version // as the Go command stamped it
 	}

@@ -23,6 +23,7 @@ type Release struct {
 	Digest  string `json:"digest,omitempty"`  // SHA-256 of the executable in hex; empty while not computed
 	Version string `json:"version,omitempty"` // of the main module, as the Go command stamped it
 	Path    string `json:"path"`
+	Counter int64  `json:"counter,omitempty"` // as it says itself; see Options.Counter
 }
 
 // A Request says what to upgrade to.
@@ -368,7 +369,12 @@ func (a *attempt) hello(ctx context.Context) error {
 			return err
 		}
 	}
-	a.report.Release.Version = theirs.Release.Version
+	a.report.Release.Version, a.report.Release.Counter = theirs.Release.Version, theirs.Release.Counter
+	if a.u.opt.Accept != nil {
+		if err := a.u.opt.Accept(ctx, a.report.Release, a.req.Force); err != nil {
+			return err
+		}
+	}
 	a.next.release = a.report.Release
 	return nil
 }

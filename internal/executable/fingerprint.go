@@ -1,6 +1,7 @@
 package executable
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -13,6 +14,7 @@ type Fingerprint struct {
 	Commit   string    `json:"commit,omitempty"`   // the revision that it was built from
 	Modified bool      `json:"modified,omitempty"` // with changes that are not in Commit
 	Time     time.Time `json:"time,omitzero"`      // of Commit, UTC; Go programs do not hold the time of their build
+	Counter  int64     `json:"counter,omitempty"`  // its rollback counter, what the linker set main.counter to; 0 for none
 }
 
 // Fingerprint identifies the file as it was read.
@@ -20,6 +22,7 @@ func (i *Info) Fingerprint() Fingerprint {
 	f := Fingerprint{Digest: i.Digest}
 	if b := i.Build; b != nil {
 		f.Version, f.Commit, f.Modified, f.Time = b.version(), b.Revision, b.Modified, b.Time
+		f.Counter, _ = strconv.ParseInt(b.linked("main.counter"), 10, 64)
 	}
 	return f
 }
@@ -44,12 +47,8 @@ func (f Fingerprint) String() string {
 
 // version prefers what was given to the linker, as releases do.
 func (b *Build) version() string {
-	for _, s := range b.Settings {
-		if s.Name == "-ldflags" {
-			if v := linkerVersion(s.Value); v != "" {
-				return v
-			}
-		}
+	if v := b.linked("main.version", "main.Version"); v != "" {
+		return v
 	}
 	if b.Version == "(devel)" {
 		return ""
@@ -57,14 +56,27 @@ func (b *Build) version() string {
 	return b.Version
 }
 
-// linkerVersion is the value of the last -X main.version= in linker flags, with
-// quotes around it removed. Builds with -trimpath do not keep those flags.
-func linkerVersion(flags string) string {
+// linked is the value that the linker was told to give one of the variables; empty
+// for none. Builds with -trimpath do not keep that.
+func (b *Build) linked(names ...string) string {
+	for _, s := range b.Settings {
+		if s.Name == "-ldflags" {
+			if v := linkerValue(s.Value, names...); v != "" {
+				return v
+			}
+		}
+	}
+	return ""
+}
+
+// linkerValue is the value of the last -X NAME= in linker flags, with quotes around
+// it removed.
+func linkerValue(flags string, names ...string) string {
 	found := ""
 	for _, word := range strings.Fields(flags) {
 		word = strings.TrimPrefix(strings.Trim(word, `'"`), "-X=")
-		for _, name := range []string{"main.version=", "main.Version="} {
-			if v, ok := strings.CutPrefix(strings.Trim(word, `'"`), name); ok {
+		for _, name := range names {
+			if v, ok := strings.CutPrefix(strings.Trim(word, `'"`), name+"="); ok {
 				found = strings.Trim(v, `'"`)
 			}
 		}

@@ -88,8 +88,8 @@ func TestLinkerVersion(t *testing.T) {
 		"-X main.version=1 -X main.version=2":  "2",
 		"-X example.test/domain.version=1.2.3": "",
 	} {
-		if got := linkerVersion(flags); got != want {
-			t.Errorf("linkerVersion(%q) = %q, want %q", flags, got, want)
+		if got := linkerValue(flags, "main.version", "main.Version"); got != want {
+			t.Errorf("linkerValue(%q) = %q, want %q", flags, got, want)
 		}
 	}
 }

@@ -27,6 +27,7 @@ type Release struct {
 	Digest  string `json:"digest"`            // SHA-256 of the file
 	Version string `json:"version,omitempty"` // as people call it
 	Path    string `json:"path,omitempty"`    // where it was started from
+	Counter int64  `json:"counter,omitempty"` // its rollback counter; 0 for none
 }
 
 // Sockets names the descriptors that travel with it, in the same order. A list
