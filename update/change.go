@@ -17,6 +17,9 @@ const (
 type Version struct {
 	Number int    `json:"number"` // from 1, never used twice in a slot; 0 means none
 	Digest string `json:"digest,omitempty"`
+
+	// Counter is the rollback counter that the version states; 0 for none. See Floor.
+	Counter int64 `json:"counter,omitempty"`
 }
 
 // IsZero reports whether there is no version.
@@ -45,6 +48,10 @@ type Change struct {
 	// Force lets a source be tried again that was turned away.
 	Force bool `json:"force,omitempty"`
 
+	// Downgrade lets in a version whose counter is below the slot's floor: a person
+	// has said so.
+	Downgrade bool `json:"downgrade,omitempty"`
+
 	// Ready says that the phase has done its work and waits for its guards.
 	Ready bool `json:"ready,omitempty"`
 }
@@ -69,6 +76,16 @@ type Slot struct {
 	Anchor    Version `json:"anchor,omitzero"`    // was permanent before it
 	Trial     *Trial  `json:"trial,omitempty"`    // of Live; nil when it is permanent
 	Held      *Held   `json:"held,omitempty"`     // what was turned away
+	Floor     Floor   `json:"floor,omitzero"`     // it never sinks
+}
+
+// A Floor is the highest rollback counter of a version that became permanent. What
+// states a lower one is a downgrade, as to a release whose flaws are known, and is
+// refused; the way back from a trial is not, for the floor moves with permanence
+// alone. It is the stored rollback index of Android Verified Boot.
+type Floor struct {
+	Counter int64 `json:"counter"`
+	Version int   `json:"version"` // the number of the one that proved it
 }
 
 // A Trial is that of a version which serves and is not yet proven.
@@ -76,6 +93,7 @@ type Trial struct {
 	Change string    `json:"change"` // its ID
 	Source string    `json:"source,omitempty"`
 	Since  time.Time `json:"since"`
+	Who    string    `json:"who,omitempty"`    // on whose behalf the change was
 	Deaths int       `json:"deaths,omitempty"` // processes that died while the source was on trial, before this one
 }
 

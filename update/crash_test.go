@@ -73,7 +73,7 @@ func (v *version) Prepare(context.Context) (update.Version, error) {
 	if v.n == 0 {
 		v.n = v.l.st.Next()
 	}
-	return update.Version{Number: v.n, Digest: v.t.Digest()}, v.prepareData()
+	return update.Version{Number: v.n, Digest: v.t.Digest(), Counter: min(int64(v.n), 3)}, v.prepareData()
 }
 
 func (v *version) Sync(context.Context) ([]update.File, error) {
@@ -107,7 +107,7 @@ func (v *version) Discard() {
 // apply makes t live, and permanent if it is proven.
 func (l *life) apply(kind update.Kind, id string, t *tree.Tree, number int, proven bool) bool {
 	l.tried = t.Digest()
-	err := l.r.Do(context.Background(), update.Change{ID: id, Kind: kind, Slot: store.AppSlot, Trigger: "test", Source: t.Digest(), Proven: proven, Force: true},
+	err := l.r.Do(context.Background(), update.Change{ID: id, Kind: kind, Slot: store.AppSlot, Trigger: "test", Source: t.Digest(), Proven: proven, Force: true, Downgrade: kind == update.KindRollback},
 		&version{l: l, t: t, n: number})
 	l.err = errors.Join(l.err, err)
 	if _, visible := errors.AsType[*update.KeepError](err); err != nil && !visible {
@@ -388,12 +388,15 @@ func recovered(t *testing.T, where string, d *simdisk.Disk, was *life) {
 	if was.shown != "" && was.shown != was.acked && s.Permanent.Digest != was.shown && !tells(l.told, update.Interrupted, update.RolledBack, update.Superseded) {
 		t.Errorf("%s: %.8s was live, and the history does not tell what became of it: %+v", where, was.shown, l.told)
 	}
+	if s.Floor.Counter < max(s.Permanent.Counter, s.Anchor.Counter) {
+		t.Fatalf("%s: the floor is %+v below what is permanent, %+v", where, s.Floor, s.Permanent)
+	}
 	l.checkData(t, where, was)
 	// Another start finds the same.
 	proc.Kill()
 	_ = l.closeData()
 	proc = d.Process()
-	if l, err = begin(proc); err != nil || l.slot().Permanent != s.Permanent || l.slot().Anchor != s.Anchor {
+	if l, err = begin(proc); err != nil || l.slot().Permanent != s.Permanent || l.slot().Anchor != s.Anchor || l.slot().Floor != s.Floor {
 		t.Fatalf("%s: a second start: %v", where, err)
 	}
 	l.checkData(t, where+", a second start", was)

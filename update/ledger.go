@@ -28,7 +28,8 @@ type LedgerOptions struct {
 	Garbage func(*Machine) []string
 
 	// Settle is called before the journal is begun anew: what was told of its
-	// reports must be durable when it returns. Nil does nothing.
+	// reports must be durable when it returns. If it fails the new journal has the
+	// reports of the old one too. Nil does nothing.
 	Settle func() error
 
 	// Limit is the size in bytes at which the journal is begun anew. Zero means
@@ -50,6 +51,7 @@ type Ledger struct {
 	doubtful bool            // a write failed: it must be begun anew
 	pending  map[string]File // files that the journal brings along, and that are not synced
 	pointers map[string]string
+	reports  []Report // since what was told of them was durable; the latest maxReports
 	closed   bool
 }
 
@@ -143,6 +145,7 @@ func (l *Ledger) open() (Recovered, error) {
 		return k.Recovered, err
 	}
 	l.m, l.pending, l.seq, l.size = k.Machine, k.Files, k.journal.Seq, k.journal.Size
+	l.noteReports(k.Reports)
 	if err := l.goOn(k.data, k.journal); err != nil {
 		return k.Recovered, err
 	}
@@ -287,6 +290,7 @@ func (l *Ledger) Step(e Event, files ...File) ([]Effect, error) {
 // append adds a record, and shows what it says.
 func (l *Ledger) append(r Record, sync bool) error {
 	r.note(l.pending)
+	l.noteReports(r.Reports)
 	if err := l.add(r, sync); err != nil {
 		return err
 	}
@@ -356,6 +360,16 @@ func (l *Ledger) pointing() []File {
 	return l.opt.Pointers(l.m.Clone())
 }
 
+// maxReports bounds what a journal carries over of the one before.
+const maxReports = 1000
+
+func (l *Ledger) noteReports(more []Report) {
+	l.reports = append(l.reports, more...)
+	if over := len(l.reports) - maxReports; over > 0 {
+		l.reports = slices.Delete(l.reports, 0, over)
+	}
+}
+
 // checkpoint makes durable all that the journal brings along, and begins it anew
 // with r alone.
 func (l *Ledger) checkpoint(r Record) error {
@@ -371,10 +385,10 @@ func (l *Ledger) checkpoint(r Record) error {
 	if err := l.syncPending(); err != nil {
 		return err
 	}
-	if l.opt.Settle != nil {
-		if err := l.opt.Settle(); err != nil {
-			return err
-		}
+	settled := l.opt.Settle == nil || l.opt.Settle() == nil
+	told := r.Reports
+	if !settled { // whoever recovers from this journal is told all of them
+		r.Reports = l.reports
 	}
 	r.Files, r.Synced = nil, l.durable
 	line, err := AppendRecord(nil, l.seq+1, r)
@@ -393,6 +407,9 @@ func (l *Ledger) checkpoint(r Record) error {
 	l.durable = l.seq
 	clear(l.pending)
 	l.size, l.doubtful = int64(len(line)), false
+	if settled {
+		l.reports = slices.Clone(told)
+	}
 	l.file, err = l.opt.FS.OpenFile(journalFile, os.O_RDWR|os.O_APPEND, 0)
 	return err
 }

@@ -46,6 +46,17 @@ func (e *HeldError) Error() string {
 	return "not applied again: " + e.Held.Why + "; change it, or force the update"
 }
 
+// A DowngradeError refuses a version whose rollback counter is below the floor.
+type DowngradeError struct {
+	To    Version
+	Floor Floor
+}
+
+// Error names both counters, and the version that proved the higher one.
+func (e *DowngradeError) Error() string {
+	return fmt.Sprintf("counter %d is below %d, which version %d has proved: it would be a downgrade, unless it is forced", e.To.Counter, e.Floor.Counter, e.Floor.Version)
+}
+
 // An OrderError is an event that cannot happen where the machine stands: a mistake
 // of the one who drives it.
 type OrderError struct {
@@ -166,6 +177,9 @@ func (s *Slot) promote() {
 		s.Anchor = s.Permanent
 	}
 	s.Permanent, s.Trial = s.Live, nil
+	if s.Live.Counter > s.Floor.Counter {
+		s.Floor = Floor{Counter: s.Live.Counter, Version: s.Live.Number}
+	}
 }
 
 // deaths returns how many processes have died with that source on trial.
@@ -196,6 +210,7 @@ type Report struct {
 	Slot    string    `json:"slot"`
 	Version Version   `json:"version,omitzero"` // the one that the report is about
 	Outcome Outcome   `json:"outcome"`
+	Who     string    `json:"who,omitempty"` // on whose behalf the change was
 	Why     string    `json:"why,omitempty"`
 	At      time.Time `json:"at"`
 }

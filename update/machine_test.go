@@ -21,6 +21,7 @@ type world struct {
 	told    []Report
 	next    int
 	known   map[Version]bool
+	floor   int64 // the highest counter that was permanent
 }
 
 func newWorld(t *testing.T) *world {
@@ -90,6 +91,13 @@ func (w *world) check(after string) {
 			w.t.Fatalf("after %s: a version that nobody made: %+v", after, v)
 		}
 	}
+	if s.Floor.Counter < w.floor || s.Floor.Counter < s.Permanent.Counter || s.Floor.Counter < s.Anchor.Counter {
+		w.t.Fatalf("after %s: the floor is %d; it was %d, permanent has %d, the anchor %d", after, s.Floor.Counter, w.floor, s.Permanent.Counter, s.Anchor.Counter)
+	}
+	if c := w.m.Change; c != nil && c.Kind != KindRevert && c.To.Counter < s.Floor.Counter && !c.To.IsZero() && !c.Downgrade {
+		w.t.Fatalf("after %s: %+v passed the floor %+v", after, c.To, s.Floor)
+	}
+	w.floor = max(w.floor, w.kept().Floor.Counter)
 	if w.m.at() == Idle && w.visible != s.Live {
 		w.t.Fatalf("after %s: %+v serves, and %+v is said to", after, w.visible, s.Live)
 	}
@@ -99,6 +107,15 @@ func (w *world) check(after string) {
 	if !reflect.DeepEqual(w.m, w.m.Clone()) {
 		w.t.Fatal("Clone differs")
 	}
+}
+
+// kept is the slot as a crash would leave it.
+func (w *world) kept() Slot {
+	m := &Machine{}
+	if err := json.Unmarshal(w.durable, m); err != nil {
+		w.t.Fatal(err)
+	}
+	return m.Slot("app")
 }
 
 // TestEveryWalk drives the machine at random, with a death after any effect, and
@@ -157,7 +174,7 @@ func (w *world) any(r *rand.Rand) Event {
 	switch r.IntN(12) {
 	case 0, 1, 2:
 		w.next++
-		c := Change{ID: fmt.Sprint("u", w.next), Kind: KindApp, Slot: "app", Source: fmt.Sprint("s", r.IntN(5)), Proven: r.IntN(6) == 0, Force: r.IntN(3) == 0}
+		c := Change{ID: fmt.Sprint("u", w.next), Kind: KindApp, Slot: "app", Source: fmt.Sprint("s", r.IntN(5)), Proven: r.IntN(6) == 0, Force: r.IntN(3) == 0, Downgrade: r.IntN(4) == 0}
 		if r.IntN(5) == 0 {
 			c.Kind = KindRollback
 		}
@@ -165,7 +182,7 @@ func (w *world) any(r *rand.Rand) Event {
 	case 3:
 		return Begin{}
 	case 4:
-		v := Version{Number: w.next, Digest: fmt.Sprint(w.next)}
+		v := Version{Number: w.next, Digest: fmt.Sprint(w.next), Counter: r.Int64N(4)}
 		w.known[v] = true
 		return Prepared{To: v}
 	case 5:

@@ -31,7 +31,7 @@ var rules = []rule{
 	{from: []Phase{Idle}, on: "adopt", to: Idle, when: "the slot is empty", effects: do(Commit), set: adopted},
 	{from: []Phase{Idle}, on: "trigger", to: Received, when: "its source is not held", effects: do(Write), set: triggered},
 	{from: []Phase{Received}, on: "begin", to: Preparing, effects: do(Prepare), set: nothing},
-	{from: []Phase{Preparing}, on: "prepared", to: Preparing, set: prepared},
+	{from: []Phase{Preparing}, on: "prepared", to: Preparing, when: "its counter is not below the floor, or that is forced", set: prepared},
 	{from: []Phase{Preparing}, on: "proceed", to: Syncing, when: "prepared; load and latency under their ceilings", effects: do(Write, Sync), set: proceed},
 	{from: []Phase{Syncing}, on: "synced", to: Syncing, set: synced},
 	{from: []Phase{Syncing}, on: "proceed", to: Swapping, when: "synced; every worker healthy; it is a rollback", effects: do(Write, Swap), set: proceed, only: goesBack},
@@ -56,7 +56,8 @@ func adopted(m *Machine, e Event) ([]Report, error) {
 	if !s.Live.IsZero() || !s.Permanent.IsZero() {
 		return nil, &OrderError{Phase: m.at(), Event: "adopt into a slot that has a version"}
 	}
-	s.Live, s.Permanent = a.Version, a.Version
+	s.Live = a.Version
+	s.promote()
 	return nil, nil
 }
 
@@ -72,7 +73,10 @@ func triggered(m *Machine, e Event) ([]Report, error) {
 }
 
 func prepared(m *Machine, e Event) ([]Report, error) {
-	p := e.(Prepared)
+	p, floor := e.(Prepared), m.slot().Floor
+	if p.To.Counter < floor.Counter && !m.Change.Downgrade {
+		return nil, &DowngradeError{To: p.To, Floor: floor}
+	}
 	m.Change.To, m.Change.Ready, m.Change.Proven = p.To, true, m.Change.Proven || p.Final
 	return nil, nil
 }
@@ -100,10 +104,10 @@ func swapped(m *Machine, e Event) ([]Report, error) {
 	at, c, s := e.(Swapped).At, m.Change, m.slot()
 	var done []Report
 	if t := s.Trial; t != nil {
-		done = append(done, Report{Change: t.Change, Slot: c.Slot, Version: s.Live, Outcome: Superseded, Why: "by " + c.ID, At: at})
+		done = append(done, Report{Change: t.Change, Slot: c.Slot, Version: s.Live, Outcome: Superseded, Who: t.Who, Why: "by " + c.ID, At: at})
 	}
 	s.Live = c.To
-	s.Trial = &Trial{Change: c.ID, Source: c.Source, Since: at, Deaths: s.deaths(c.Source)}
+	s.Trial = &Trial{Change: c.ID, Source: c.Source, Who: c.Who, Since: at, Deaths: s.deaths(c.Source)}
 	outcome := Live
 	if c.Proven || s.Permanent.IsZero() { // the first has nothing to be measured by
 		outcome = Permanent
@@ -113,7 +117,7 @@ func swapped(m *Machine, e Event) ([]Report, error) {
 	if c.Kind == KindRollback && c.Source != "" {
 		s.Held = &Held{Source: c.Source, Why: fmt.Sprintf("rolled back to gen %d", c.To.Number)}
 	}
-	return append(done, Report{Change: c.ID, Slot: c.Slot, Version: c.To, Outcome: outcome, At: at}), nil
+	return append(done, Report{Change: c.ID, Slot: c.Slot, Version: c.To, Outcome: outcome, Who: c.Who, At: at}), nil
 }
 
 // failed ends a change that nobody has seen.
@@ -122,7 +126,7 @@ func failed(m *Machine, e Event) ([]Report, error) {
 	if f.Blame {
 		m.slot().Held = &Held{Source: c.Source, Why: f.Why}
 	}
-	return []Report{{Change: c.ID, Slot: c.Slot, Version: c.To, Outcome: Refused, Why: f.Why, At: f.At}}, nil
+	return []Report{{Change: c.ID, Slot: c.Slot, Version: c.To, Outcome: Refused, Who: c.Who, Why: f.Why, At: f.At}}, nil
 }
 
 // failing begins to take back a change that some may have seen. What was live
@@ -145,7 +149,7 @@ func proven(m *Machine, e Event) ([]Report, error) {
 	t := *s.Trial
 	s.promote()
 	s.Held = nil
-	return []Report{{Change: t.Change, Slot: p.Slot, Version: s.Live, Outcome: Permanent, At: p.At}}, nil
+	return []Report{{Change: t.Change, Slot: p.Slot, Version: s.Live, Outcome: Permanent, Who: t.Who, At: p.At}}, nil
 }
 
 // misbehaved begins the way back to what was proven.
@@ -157,7 +161,7 @@ func misbehaved(m *Machine, e Event) ([]Report, error) {
 		return nil, ErrNotOnTrial
 	}
 	m.Change = &Change{ID: s.Trial.Change, Kind: KindRevert, Slot: b.Slot, Message: b.Why, Began: b.At,
-		Source: s.Trial.Source, From: s.Live, To: s.Permanent}
+		Source: s.Trial.Source, Who: s.Trial.Who, From: s.Live, To: s.Permanent}
 	s.Held = &Held{Source: s.Trial.Source, Why: b.Why}
 	s.Live, s.Trial = s.Permanent, nil
 	return nil, nil
@@ -173,7 +177,7 @@ func (c *Change) takenBack(at time.Time) Report {
 	if c.Kind == KindRevert {
 		was = c.From
 	}
-	return Report{Change: c.ID, Slot: c.Slot, Version: was, Outcome: RolledBack, Why: c.Message, At: at}
+	return Report{Change: c.ID, Slot: c.Slot, Version: was, Outcome: RolledBack, Who: c.Who, Why: c.Message, At: at}
 }
 
 // restarted begins from what is permanent. What was under way or on trial ends here;
@@ -188,9 +192,9 @@ func restarted(m *Machine, e Event) ([]Report, error) {
 	case Swapping: // it may have been seen
 		s := m.slot()
 		if t := s.Trial; t != nil {
-			done = append(done, Report{Change: t.Change, Slot: c.Slot, Version: s.Live, Outcome: Superseded, Why: "by " + c.ID, At: r.At})
+			done = append(done, Report{Change: t.Change, Slot: c.Slot, Version: s.Live, Outcome: Superseded, Who: t.Who, Why: "by " + c.ID, At: r.At})
 		}
-		s.Live, s.Trial = c.To, &Trial{Change: c.ID, Source: c.Source, Deaths: s.deaths(c.Source)}
+		s.Live, s.Trial = c.To, &Trial{Change: c.ID, Source: c.Source, Who: c.Who, Deaths: s.deaths(c.Source)}
 		if c.Proven {
 			s.Trial.Source = "" // it is not to blame
 		}
@@ -200,7 +204,7 @@ func restarted(m *Machine, e Event) ([]Report, error) {
 	for _, name := range sortedNames(m.Slots) {
 		s := m.Slots[name]
 		if t := s.Trial; t != nil {
-			done = append(done, Report{Change: t.Change, Slot: name, Version: s.Live, Outcome: Interrupted, Why: "the process ended while it was on trial", At: r.At})
+			done = append(done, Report{Change: t.Change, Slot: name, Version: s.Live, Outcome: Interrupted, Who: t.Who, Why: "the process ended while it was on trial", At: r.At})
 			s.restart(r)
 		}
 	}
@@ -209,7 +213,7 @@ func restarted(m *Machine, e Event) ([]Report, error) {
 
 // interrupted is the end of a change that nobody has seen.
 func (c *Change) interrupted(at time.Time, p Phase) Report {
-	return Report{Change: c.ID, Slot: c.Slot, Version: c.To, Outcome: Interrupted, Why: "the process ended while it was " + string(p), At: at}
+	return Report{Change: c.ID, Slot: c.Slot, Version: c.To, Outcome: Interrupted, Who: c.Who, Why: "the process ended while it was " + string(p), At: at}
 }
 
 // restart ends a trial, and counts the death.

@@ -81,17 +81,18 @@ func parseEvent(t *testing.T, line string) Event {
 	}
 	at := time.Unix(1, 0).UTC()
 	number, _ := strconv.Atoi(key["to"])
+	counter, _ := strconv.ParseInt(key["counter"], 10, 64)
 	switch fields[0] {
 	case "trigger":
 		kind := Kind(key["kind"])
 		if kind == "" {
 			kind = KindApp
 		}
-		return Trigger{Change{ID: key["id"], Kind: kind, Slot: "app", Source: key["source"], Proven: key["proven"] != "", Force: key["force"] != ""}}
+		return Trigger{Change{ID: key["id"], Kind: kind, Slot: "app", Source: key["source"], Proven: key["proven"] != "", Force: key["force"] != "", Downgrade: key["downgrade"] != ""}}
 	case "begin":
 		return Begin{}
 	case "prepared":
-		return Prepared{To: Version{Number: number}}
+		return Prepared{To: Version{Number: number, Counter: counter}}
 	case "synced":
 		return Synced{}
 	case "proceed":

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -24,6 +23,7 @@ func (s *Store) Yield() error {
 		}
 		return err
 	}
+	_ = s.writeAll() // else with the next line, or by who recovers
 	var errs []error
 	for _, l := range s.logs {
 		errs = append(errs, l.close())
@@ -83,7 +83,7 @@ func (s *Store) Acquire() error {
 
 // appendLent appends a line to a log that another process may write to as well:
 // one write at the end, which the system keeps whole. s.logMu is held.
-func (s *Store) appendLent(log string, line json.RawMessage) error {
+func (s *Store) appendLent(log string, line []byte) error {
 	name := logName(log, false)
 	f, err := s.fs.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {

@@ -37,7 +37,8 @@ func (l *logFile) close() error {
 // of the one before, and a new one is begun. A line is written at once, so that it
 // survives the end of the process, but it is not synced before Close.
 //
-// When Append fails nothing of the line stays in the log.
+// When Append fails nothing of the line stays in the log; it is kept in memory, as
+// long as there is room, and written before the next one, or by Close.
 func (s *Store) Append(log string, v any) error {
 	if !isLogName(log) {
 		return fmt.Errorf("log %q: a name consists of a-z, 0-9 and '-'", log)
@@ -52,12 +53,65 @@ func (s *Store) Append(log string, v any) error {
 	line = append(line, '\n')
 	s.logMu.Lock()
 	defer s.logMu.Unlock()
-	if s.lent && !s.closed {
-		return s.appendLent(log, line)
-	}
-	if err := s.writable(); err != nil {
+	if err := s.writable(); err != nil && (s.closed || !s.lent) {
 		return err
 	}
+	u := s.unset[log]
+	if u == nil {
+		u = &unwritten{}
+		s.unset[log] = u
+	}
+	u.add(line)
+	return s.writeOut(log, u)
+}
+
+// unwritten are lines that could not be appended to a log, in their order.
+type unwritten struct {
+	lines [][]byte
+	size  int // of all, in bytes
+}
+
+// maxUnwritten bounds what is kept of them for each log; the oldest are lost first.
+const maxUnwritten = 2 * maxLine
+
+func (u *unwritten) add(line []byte) {
+	u.lines = append(u.lines, line)
+	for u.size += len(line); u.size > maxUnwritten; {
+		u.drop()
+	}
+}
+
+func (u *unwritten) drop() {
+	u.size -= len(u.lines[0])
+	u.lines = u.lines[1:]
+}
+
+// writeOut appends the lines that wait. s.logMu is held.
+func (s *Store) writeOut(log string, u *unwritten) error {
+	write := s.appendLine
+	if s.lent {
+		write = s.appendLent
+	}
+	for len(u.lines) > 0 {
+		if err := write(log, u.lines[0]); err != nil {
+			return err
+		}
+		u.drop()
+	}
+	return nil
+}
+
+// writeAll does so for all logs. s.logMu is held.
+func (s *Store) writeAll() error {
+	var errs []error
+	for log, u := range s.unset {
+		errs = append(errs, s.writeOut(log, u))
+	}
+	return errors.Join(errs...)
+}
+
+// appendLine appends one line as the process that owns the log. s.logMu is held.
+func (s *Store) appendLine(log string, line []byte) error {
 	l, err := s.openLog(log, int64(len(line)))
 	if err != nil {
 		return err
@@ -128,10 +182,13 @@ func (s *Store) Settled() error { return s.settle() }
 // begun anew.
 func (s *Store) settle() error {
 	if s.opening.Load() {
-		return nil
+		return errOpening
 	}
 	s.logMu.Lock()
 	defer s.logMu.Unlock()
+	if err := s.writeAll(); err != nil {
+		return err
+	}
 	var dirty bool
 	for _, l := range s.logs {
 		if l.file == nil {
@@ -147,6 +204,10 @@ func (s *Store) settle() error {
 	}
 	return s.fs.SyncDir("log")
 }
+
+// errOpening is why nothing is settled while the store opens: what the journal tells
+// of has not been looked for in the logs yet.
+var errOpening = errors.New("the store is being opened")
 
 // Tail calls into with the last n entries of a log, oldest first; n below 1 means
 // all that is kept. Lines that are no JSON, such as one torn by a crash, are left

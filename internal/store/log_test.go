@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/theseus-run/theseus/internal/disk"
+	"github.com/theseus-run/theseus/internal/disk/simdisk"
 )
 
 func tail(t testing.TB, s *Store, n int) []string {
@@ -127,7 +129,7 @@ func TestLogRotates(t *testing.T) {
 	}
 }
 
-func TestAppendThatFailsLeavesNothing(t *testing.T) {
+func TestAppendThatFailsIsTriedAgain(t *testing.T) {
 	var fail bool
 	root, err := disk.Open(t.TempDir())
 	if err != nil {
@@ -150,7 +152,80 @@ func TestAppendThatFailsLeavesNothing(t *testing.T) {
 	if err := s.Append("runs", 3); err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(tail(t, s, 9)); got != "[1 3]" {
-		t.Errorf("Tail = %v, want 1 3", got)
+	if got := fmt.Sprint(tail(t, s, 9)); got != "[1 2 3]" {
+		t.Errorf("Tail = %v, want 1 2 3", got)
+	}
+	fail = true
+	_ = s.Append("runs", 4)
+	for n := range 2 * maxUnwritten / maxLine { // there is no room for all of them
+		_ = s.Append("other", strings.Repeat(fmt.Sprint(n), maxLine-3))
+	}
+	fail = false
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, root.Dir(), Options{})
+	if got := fmt.Sprint(tail(t, s, 9)); got != "[1 2 3 4]" {
+		t.Errorf("after Close: Tail = %v, want 1 2 3 4", got)
+	}
+	kept := 0
+	if err := s.Tail("other", 0, func(json.RawMessage) error { kept++; return nil }); err != nil || kept != maxUnwritten/maxLine {
+		t.Errorf("%d long lines are left, %v, want %d", kept, err, maxUnwritten/maxLine)
+	}
+}
+
+// What the log could not take is in the journal for as long, also when that is begun
+// anew: a loss of power at any time takes neither.
+func TestJournalKeepsWhatTheLogLacks(t *testing.T) {
+	for _, model := range []simdisk.Model{simdisk.Strict, simdisk.Ordered} {
+		d := simdisk.New(model)
+		fail := true
+		s := open(t, "state", Options{JournalLimit: 1, FS: disk.Points(d.Process(), func(o disk.Op) error {
+			if fail && strings.HasPrefix(o.Name, "log/") && o.Phase == disk.Before {
+				return syscall.ENOSPC
+			}
+			return nil
+		})})
+		told := func(n int) (all []string) {
+			_ = s.Tail("updates", 0, func(line json.RawMessage) error { all = append(all, string(line)); return nil })
+			return all
+		}
+		for n := 1; n <= 3; n++ {
+			if err := apply(s, n, app(n)); err != nil {
+				t.Fatal(err)
+			}
+			_ = s.Append("updates", n)
+		}
+		if got := told(9); len(got) != 0 {
+			t.Fatalf("the log has %v", got)
+		}
+		states, _ := d.States(6)
+		for left := range states {
+			after := open(t, "state", Options{FS: left.Process()})
+			seen := map[int]bool{}
+			for _, r := range after.Recovered().Reports {
+				seen[r.Version.Number] = true
+			}
+			if live := after.Current(); live != 3 || len(seen) != 3 {
+				t.Errorf("%s: gen %d is live, the journal tells of %v, want 1 to 3", model, live, seen)
+			}
+			_ = after.Close()
+		}
+		fail = false
+		if err := apply(s, 4, app(4)); err != nil { // which begins the journal anew, and the log has room
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(told(9)); got != "[1 2 3]" {
+			t.Errorf("%s: the log has %s", model, got)
+		}
+		if err := apply(s, 5, app(5)); err != nil {
+			t.Fatal(err)
+		}
+		_ = s.Close()
+		after := open(t, "state", Options{FS: d.Process()})
+		for _, r := range after.Recovered().Reports {
+			t.Errorf("%s: the journal still tells of %+v", model, r)
+		}
+		_ = after.Close()
 	}
 }

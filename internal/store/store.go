@@ -85,8 +85,9 @@ type Store struct {
 	protect []int
 	limit   int64 // of the journal
 
-	logMu sync.Mutex // guards logs; taken without mu
+	logMu sync.Mutex // guards what follows; taken without mu
 	logs  map[string]*logFile
+	unset map[string]*unwritten // lines that could not be appended, by log
 }
 
 // A view is the store as one process sees it, from Open or Acquire on.
@@ -114,7 +115,7 @@ type view struct {
 func Open(dir string, opt Options) (*Store, error) {
 	s := &Store{
 		dir: dir, view: view{readOnly: opt.ReadOnly}, fs: opt.FS, keep: math.MaxInt, limit: opt.JournalLimit,
-		bad: make(map[string]bool), logs: make(map[string]*logFile),
+		bad: make(map[string]bool), logs: make(map[string]*logFile), unset: make(map[string]*unwritten),
 	}
 	if s.fs == nil {
 		root, err := openFolder(dir, opt.ReadOnly)
@@ -279,7 +280,7 @@ func (s *Store) readJournal() {
 	if err != nil {
 		s.problems = append(s.problems, err)
 	}
-	s.shadow, s.overlay = kept.Machine, kept.Files
+	s.found, s.shadow, s.overlay = kept.Recovered, kept.Machine, kept.Files
 	s.problems = append(s.problems, kept.Problems...)
 }
 
@@ -505,6 +506,9 @@ func (s *Store) Close() error {
 // release closes what is open.
 func (s *Store) release(clean bool) error {
 	var errs []error
+	if clean && (!s.readOnly || s.lent) {
+		errs = append(errs, s.writeAll())
+	}
 	for _, l := range s.logs {
 		errs = append(errs, l.close())
 	}
