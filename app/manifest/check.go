@@ -202,12 +202,18 @@ func (c *checker) jobs() {
 	}
 }
 
+// maxCounter is the highest rollback counter: JSON in other languages holds it exactly.
+const maxCounter = 1 << 53
+
 func (c *checker) limits() {
 	if k := c.m.Rollout.Keep; k < 1 || k > 1000 {
 		c.value("keep 1 to 1000 generations", []string{"rollout", "keep"}, "keep %d is out of range", k)
 	}
 	if t := time.Duration(c.m.Rollout.Trial); t < 10*time.Millisecond || t > 24*time.Hour {
 		c.value("choose 10ms to 24h", []string{"rollout", "trial"}, "a trial of %s is out of range", t)
+	}
+	if n := c.m.Rollout.Counter; n < 0 || n > maxCounter {
+		c.value("count up from 1; 0 is none", []string{"rollout", "counter"}, "counter %d is out of range", n)
 	}
 	if e := c.m.Rollout.MaxErrors; !(e > 0 && e <= 1) {
 		c.value("a share above 0 and up to 1, such as 0.05", []string{"rollout", "max_errors"}, "max_errors %g is out of range", e)

@@ -86,6 +86,7 @@ const (
 type Rollout struct {
 	Keep      int      `json:"keep,omitempty" jsonschema:"minimum=1,maximum=1000,default=20,description=Generations kept for rollback."`
 	Trial     Duration `json:"trial,omitempty" jsonschema_description:"How long a new generation serves before it counts as proven, 10ms to 24h; default 10s. Until then the one before it is what a restart loads."`
+	Counter   int64    `json:"counter,omitempty" jsonschema:"minimum=0,description=Rollback counter, raised by hand when a return to what was before would be harmful. A version with a lower one than another that has proved itself is refused."`
 	MaxErrors float64  `json:"max_errors,omitempty" jsonschema:"minimum=0,maximum=1,default=0.5,description=Share of answers with 5xx above which a generation on trial is rolled back once it has given 20."`
 }
 

@@ -69,6 +69,30 @@ func (s *Store) Check(full bool) Health {
 	return h
 }
 
+// Verify reads generation n whole, beside what else goes on, and returns what is
+// damaged of it. A tree that is saved afterwards writes anew what it shares with that.
+func (s *Store) Verify(n int) []error {
+	r, err := s.Record(n)
+	if err != nil {
+		return []error{err}
+	}
+	var damaged []error
+	for _, e := range r.Files {
+		s.mu.Lock()
+		if s.closed {
+			s.mu.Unlock()
+			return []error{ErrClosed}
+		}
+		_, reason := s.object(e)
+		if reason != "" {
+			s.bad[e.Digest] = true
+			damaged = append(damaged, &CorruptError{Generation: n, Path: e.Path, Object: s.name(objectName(e.Digest)), Reason: reason})
+		}
+		s.mu.Unlock()
+	}
+	return damaged
+}
+
 // verify says what is wrong with an object; empty for nothing.
 func (s *Store) verify(e Entry, full bool) string {
 	if full {

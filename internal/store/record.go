@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/theseus-run/theseus/internal/executable"
 	"github.com/theseus-run/theseus/internal/tree"
 	"github.com/theseus-run/theseus/update"
 )
@@ -22,11 +23,16 @@ type Record struct {
 	Created time.Time `json:"created"`
 	Update  string    `json:"update,omitempty"` // id of the update that made it
 	Trigger string    `json:"trigger,omitempty"`
+	Who     string    `json:"who,omitempty"` // on whose behalf
 	Message string    `json:"message,omitempty"`
 	Units   int       `json:"units"`
 	Carried int       `json:"carried"` // units carried over from the generation before
 	Tests   int       `json:"tests"`
-	Files   []Entry   `json:"files"` // sorted by path; must not be changed
+	Counter int64     `json:"counter,omitempty"` // the rollback counter that it states
+	Files   []Entry   `json:"files"`             // sorted by path; must not be changed
+
+	// Program made it; nil if that is not known.
+	Program *executable.Fingerprint `json:"program,omitempty"`
 }
 
 // An Entry is one file of a generation.

@@ -19,6 +19,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -84,6 +85,20 @@ func (t *Tree) File(path string) (*File, bool) {
 func Sum(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
+}
+
+// Verify reports a file whose content is not that of its digest any more, as when
+// memory or a program fails: a tree never changes.
+func (t *Tree) Verify() error {
+	for _, f := range t.files {
+		if Sum(f.Data) != f.Digest {
+			return fmt.Errorf("%s does not have the digest %.12s any more", quoted(f.Path), f.Digest)
+		}
+	}
+	if digest(t.files) != t.digest {
+		return fmt.Errorf("its files do not make up the tree %.12s any more", t.digest)
+	}
+	return nil
 }
 
 func build(files []*File, stamps map[string]stamp) (*Tree, error) {

@@ -132,3 +132,22 @@ func TestDiff(t *testing.T) {
 		}
 	}
 }
+
+// A tree whose content has changed, which nobody may do, is told from a whole one.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	tr := Of(map[string]string{"a": "one", "b": "two"})
+	if err := tr.Verify(); err != nil {
+		t.Fatal(err)
+	}
+	f, _ := tr.File("b")
+	f.Data[0] ^= 1
+	if err := tr.Verify(); err == nil || !strings.Contains(err.Error(), "b does not have the digest") {
+		t.Errorf("a bit is wrong: %v", err)
+	}
+	f.Data[0] ^= 1
+	f.Path = "c"
+	if err := tr.Verify(); err == nil {
+		t.Error("a name is wrong, and it is not noticed")
+	}
+}
