@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -150,7 +151,11 @@ func TestUnixSocket(t *testing.T) {
 	if err != nil || res.Msg.Update.Generation != 4 {
 		t.Fatalf("Reload over the socket = %v, %v", res, err)
 	}
-	if !strings.Contains(r.log.String(), `peer="unix socket"`) {
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(r.log.String(), `who="`+me.Username+` (uid `+me.Uid+`)"`) {
 		t.Errorf("the log does not name the caller:\n%s", r.log)
 	}
 

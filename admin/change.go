@@ -18,7 +18,8 @@ type request struct {
 	expect     int32
 	key        string
 	final      bool // data may be changed for good
-	peer       string
+	who        string
+	force      bool
 }
 
 // validate returns what is wrong with the request itself.
@@ -36,7 +37,7 @@ func (r request) validate() error {
 
 // print tells whether two requests with one key ask for the same.
 func (r request) print() string {
-	return fmt.Sprintf("%s\x00%d\x00%d\x00%t\x00%s", r.method, r.generation, r.expect, r.final, r.message)
+	return fmt.Sprintf("%s\x00%d\x00%d\x00%t\x00%t\x00%s", r.method, r.generation, r.expect, r.final, r.force, r.message)
 }
 
 // change carries out a request, once per key, and leaves a record in the log. A
@@ -51,7 +52,7 @@ func (s *Server) change(ctx context.Context, r request, do func(context.Context,
 		// Line breaks would forge lines in the history.
 		message := strings.Join(strings.Fields(valid(r.message)), " ")
 		start := time.Now()
-		u, err := do(ctx, app.Change{Trigger: "api", Message: message, Expect: int(r.expect), Irreversible: r.final})
+		u, err := do(ctx, app.Change{Trigger: "api", Who: r.who, Message: message, Expect: int(r.expect), Force: r.force, Irreversible: r.final})
 		s.audit(r, message, time.Since(start), u, err)
 		return u, err
 	}
@@ -74,7 +75,7 @@ func (s *Server) audit(r request, message string, took time.Duration, u app.Upda
 	if u.Generation == 0 {
 		u.Generation = u.From // what serves on
 	}
-	attrs := []any{"method", r.method, "peer", r.peer, "message", message, "expect", r.expect,
+	attrs := []any{"method", r.method, "who", r.who, "message", message, "expect", r.expect,
 		"update", u.ID, "outcome", u.Outcome, "generation", u.Generation, "took", took}
 	if r.generation != 0 {
 		attrs = append(attrs, "to", r.generation)

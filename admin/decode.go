@@ -34,7 +34,7 @@ func StatusFrom(m *adminv1.Status) app.Status {
 		Listen: m.GetListen(), Admin: m.GetAdmin(), Watch: m.GetWatch(),
 		Routes: int(m.GetRoutes()), Workflows: int(m.GetWorkflows()), Jobs: int(m.GetJobs()),
 		Middleware: int(m.GetMiddleware()), Tests: int(m.GetTests()), Ready: m.GetReady(), Process: processFrom(m.GetProcess()),
-		Permanent: int(m.GetPermanent()), Anchor: int(m.GetAnchor()), OnTrial: m.GetOnTrial(), Waiting: m.GetWaiting(),
+		Permanent: int(m.GetPermanent()), Anchor: int(m.GetAnchor()), OnTrial: m.GetOnTrial(), Waiting: m.GetWaiting(), Floor: m.GetFloor(), Program: programFrom(m.GetProgram()),
 	}
 	if m.GetLastUpdate() != nil {
 		u := UpdateFrom(m.GetLastUpdate())
@@ -47,11 +47,19 @@ func StatusFrom(m *adminv1.Status) app.Status {
 func GenerationFrom(m *adminv1.Generation) app.GenerationInfo {
 	return app.GenerationInfo{
 		Number: int(m.GetNumber()), Digest: m.GetDigest(), State: app.GenerationState(m.GetState()),
-		Created: timeFrom(m.GetCreated()), Update: m.GetUpdate(), Trigger: m.GetTrigger(), Message: m.GetMessage(),
+		Created: timeFrom(m.GetCreated()), Update: m.GetUpdate(), Trigger: m.GetTrigger(), Who: m.GetWho(), Message: m.GetMessage(),
 		Files: int(m.GetFiles()), Units: int(m.GetUnits()), Carried: int(m.GetCarried()), Tests: int(m.GetTests()),
 		Requests: m.GetRequests(), Failed: m.GetFailed(), Inflight: m.GetInflight(), Streams: m.GetStreams(),
-		DrainedIn: m.GetDrainedIn().AsDuration(), FreedIn: m.GetFreedIn().AsDuration(),
+		DrainedIn: m.GetDrainedIn().AsDuration(), FreedIn: m.GetFreedIn().AsDuration(), Counter: m.GetCounter(), Program: programFrom(m.GetProgram()),
 	}
+}
+
+func programFrom(m *adminv1.Program) *app.Program {
+	if m == nil {
+		return nil
+	}
+	return &app.Program{Digest: m.GetDigest(), Version: m.GetVersion(), Commit: m.GetCommit(), Modified: m.GetModified(),
+		Time: timeFrom(m.GetTime()), Counter: m.GetCounter()}
 }
 
 // DetailFrom returns the generation in an answer, with its files and units.
@@ -105,7 +113,7 @@ func RunFrom(m *adminv1.Run) app.Run {
 // UpdateFrom returns the update in a message.
 func UpdateFrom(m *adminv1.Update) app.Update {
 	return app.Update{
-		ID: m.GetId(), Trigger: m.GetTrigger(), Message: m.GetMessage(), State: app.State(m.GetState()),
+		ID: m.GetId(), Trigger: m.GetTrigger(), Who: m.GetWho(), Message: m.GetMessage(), State: app.State(m.GetState()),
 		Outcome: app.Outcome(m.GetOutcome()), From: int(m.GetFrom()), Generation: int(m.GetGeneration()),
 		Digest: m.GetDigest(), Problems: each(m.GetProblems(), problemFrom), Warnings: each(m.GetWarnings(), problemFrom),
 		Phases: each(m.GetPhases(), func(p *adminv1.Phase) app.Phase {

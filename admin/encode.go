@@ -65,7 +65,7 @@ func statusProto(s app.Status) *adminv1.Status {
 		Listen: each(s.Listen, valid), Admin: valid(s.Admin), Watch: valid(s.Watch),
 		Routes: i32(s.Routes), Workflows: i32(s.Workflows), Jobs: i32(s.Jobs),
 		Middleware: i32(s.Middleware), Tests: i32(s.Tests), Ready: s.Ready, Process: processProto(s.Process),
-		Permanent: i32(s.Permanent), Anchor: i32(s.Anchor), OnTrial: s.OnTrial, Waiting: valid(s.Waiting),
+		Permanent: i32(s.Permanent), Anchor: i32(s.Anchor), OnTrial: s.OnTrial, Waiting: valid(s.Waiting), Floor: s.Floor, Program: programProto(s.Program),
 	}
 	if s.LastUpdate != nil {
 		out.LastUpdate = updateProto(*s.LastUpdate)
@@ -76,11 +76,19 @@ func statusProto(s app.Status) *adminv1.Status {
 func generationProto(g app.GenerationInfo) *adminv1.Generation {
 	return &adminv1.Generation{
 		Number: i32(g.Number), Digest: valid(g.Digest), State: string(g.State), Created: stamp(g.Created),
-		Update: valid(g.Update), Trigger: valid(g.Trigger), Message: valid(g.Message),
+		Update: valid(g.Update), Trigger: valid(g.Trigger), Who: valid(g.Who), Message: valid(g.Message),
 		Files: i32(g.Files), Units: i32(g.Units), Carried: i32(g.Carried), Tests: i32(g.Tests),
 		Requests: g.Requests, Failed: g.Failed, Inflight: g.Inflight, Streams: g.Streams,
-		DrainedIn: span(g.DrainedIn), FreedIn: span(g.FreedIn),
+		DrainedIn: span(g.DrainedIn), FreedIn: span(g.FreedIn), Counter: g.Counter, Program: programProto(g.Program),
 	}
+}
+
+// programProto leaves what is not known unset.
+func programProto(p *app.Program) *adminv1.Program {
+	if p == nil {
+		return nil
+	}
+	return &adminv1.Program{Digest: valid(p.Digest), Version: valid(p.Version), Commit: valid(p.Commit), Modified: p.Modified, Time: stamp(p.Time), Counter: p.Counter}
 }
 
 func detailProto(d app.GenerationDetail) *adminv1.GetGenerationResponse {
@@ -131,7 +139,7 @@ func stepProto(s app.RunStep) *adminv1.RunStep {
 
 func updateProto(u app.Update) *adminv1.Update {
 	return &adminv1.Update{
-		Id: valid(u.ID), Trigger: valid(u.Trigger), Message: valid(u.Message), State: string(u.State),
+		Id: valid(u.ID), Trigger: valid(u.Trigger), Who: valid(u.Who), Message: valid(u.Message), State: string(u.State),
 		Outcome: string(u.Outcome), From: i32(u.From), Generation: i32(u.Generation), Digest: valid(u.Digest),
 		Problems: each(u.Problems, problemProto), Warnings: each(u.Warnings, problemProto),
 		Phases: each(u.Phases, phaseProto), Tests: i32(u.Tests), Started: stamp(u.Started), Ended: stamp(u.Ended), Trial: trialProto(u.Trial),

@@ -68,6 +68,11 @@ type updateState struct {
 	OnTrial    bool        `json:"on_trial"`          // the live one has yet to prove itself
 	Waiting    string      `json:"waiting,omitempty"` // the guard that the update waits for
 	Drift      bool        `json:"drift"`
+	Version    string      `json:"version,omitempty"` // of theseus, and what follows of the program that runs
+	Commit     string      `json:"commit,omitempty"`
+	Digest     string      `json:"digest,omitempty"`
+	Counter    int64       `json:"counter,omitempty"`
+	Floor      int64       `json:"floor,omitempty"`  // the highest counter of a generation that has proved itself
 	Update     *lastUpdate `json:"update,omitempty"` // running, or the last
 	Outcome    app.Outcome `json:"last_outcome,omitempty"`
 }
@@ -88,7 +93,10 @@ type lastUpdate struct {
 // always 200: a refused update is no reason to act on the process.
 func (s *Server) serveUpdate(w http.ResponseWriter, _ *http.Request) {
 	st := s.app.Status()
-	out := updateState{State: st.State, Generation: st.Live.Number, Permanent: st.Permanent, OnTrial: st.OnTrial, Waiting: st.Waiting, Drift: st.Drift}
+	out := updateState{State: st.State, Generation: st.Live.Number, Permanent: st.Permanent, OnTrial: st.OnTrial, Waiting: st.Waiting, Drift: st.Drift, Version: st.Version, Floor: st.Floor}
+	if p := st.Program; p != nil {
+		out.Commit, out.Digest, out.Counter = p.Commit, p.Digest, p.Counter
+	}
 	if u := st.LastUpdate; u != nil {
 		out.Outcome = u.Outcome
 		out.Update = &lastUpdate{

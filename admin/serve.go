@@ -41,9 +41,9 @@ func (s *Server) HTTPServer(trusted ...string) *http.Server {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if a := c.LocalAddr(); a != nil && a.Network() == "unix" && slices.Contains(trusted, a.String()) {
-				return context.WithValue(ctx, ownerKey{}, true)
+				ctx = context.WithValue(ctx, ownerKey{}, true)
 			}
-			return markConn(ctx, c)
+			return withPeer(markConn(ctx, c), c)
 		},
 	}
 }

@@ -110,7 +110,7 @@ func (v *service) Plan(ctx context.Context, _ *connect.Request[adminv1.PlanReque
 
 func (v *service) Reload(ctx context.Context, r *connect.Request[adminv1.ReloadRequest]) (*connect.Response[adminv1.ReloadResponse], error) {
 	m := r.Msg
-	ask := request{method: "Reload", message: m.Message, expect: m.ExpectedGeneration, key: m.IdempotencyKey, final: m.Irreversible, peer: peer(ctx, r.Peer())}
+	ask := request{method: "Reload", message: m.Message, expect: m.ExpectedGeneration, key: m.IdempotencyKey, final: m.Irreversible, who: caller(ctx, r.Peer()), force: m.Force}
 	u, replayed, err := v.s.change(ctx, ask, func(ctx context.Context, c app.Change) (app.Update, error) {
 		return v.s.app.Reload(ctx, c)
 	})
@@ -125,7 +125,7 @@ func (v *service) Rollback(ctx context.Context, r *connect.Request[adminv1.Rollb
 	if m.Generation < 0 {
 		return nil, invalid("generation is %d: generations count from 1, 0 is the one before", m.Generation)
 	}
-	ask := request{method: "Rollback", generation: m.Generation, message: m.Message, expect: m.ExpectedGeneration, key: m.IdempotencyKey, final: m.Irreversible, peer: peer(ctx, r.Peer())}
+	ask := request{method: "Rollback", generation: m.Generation, message: m.Message, expect: m.ExpectedGeneration, key: m.IdempotencyKey, final: m.Irreversible, who: caller(ctx, r.Peer()), force: m.Force}
 	u, replayed, err := v.s.change(ctx, ask, func(ctx context.Context, c app.Change) (app.Update, error) {
 		return v.s.app.Rollback(ctx, int(m.Generation), c)
 	})
@@ -193,12 +193,4 @@ func limit(n int32) (int, error) {
 // invalid returns an error for a request that is wrong in itself.
 func invalid(format string, args ...any) *connect.Error {
 	return connect.NewError(connect.CodeInvalidArgument, fmt.Errorf(format, args...))
-}
-
-// peer names the caller for the log.
-func peer(ctx context.Context, p connect.Peer) string {
-	if ownerConn(ctx) {
-		return "unix socket"
-	}
-	return p.Addr
 }

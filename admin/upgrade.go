@@ -16,6 +16,7 @@ import (
 type UpgradeRequest struct {
 	Path   string // absolute; empty means the file that the process was started from
 	Force  bool   // start a program that was rolled back before
+	Who    string // asks for it, for the history
 	NoWait bool   // return once the program has passed its checks
 }
 
@@ -58,10 +59,10 @@ func (v *service) Upgrade(ctx context.Context, r *connect.Request[adminv1.Upgrad
 	case path != "" && !filepath.IsAbs(path):
 		return nil, invalid("path %q is not absolute", path)
 	}
-	who := peer(ctx, r.Peer())
-	v.s.log.Info("upgrade asked for", "peer", who, "path", path, "force", r.Msg.GetForce())
+	who := caller(ctx, r.Peer())
+	v.s.log.Info("upgrade asked for", "who", who, "path", path, "force", r.Msg.GetForce())
 	// Like an update, it goes on when its caller goes away.
-	u, err := v.s.opt.Upgrade(context.WithoutCancel(ctx), UpgradeRequest{Path: path, Force: r.Msg.GetForce(), NoWait: r.Msg.GetNoWait()})
+	u, err := v.s.opt.Upgrade(context.WithoutCancel(ctx), UpgradeRequest{Path: path, Force: r.Msg.GetForce(), NoWait: r.Msg.GetNoWait(), Who: who})
 	if err != nil {
 		return nil, v.s.rpcError(err)
 	}

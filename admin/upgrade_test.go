@@ -89,7 +89,7 @@ func TestUpgradePath(t *testing.T) {
 	if len(asked) != 0 {
 		t.Fatalf("%+v was asked for", asked)
 	}
-	if err := call(owner, "/bin/other"); err != nil || len(asked) != 1 || asked[0] != (UpgradeRequest{"/bin/other", true, true}) {
+	if err := call(owner, "/bin/other"); err != nil || len(asked) != 1 || asked[0] != (UpgradeRequest{Path: "/bin/other", Force: true, Who: asked[0].Who, NoWait: true}) || asked[0].Who == "" {
 		t.Fatalf("asked for %+v, error %v", asked, err)
 	}
 }

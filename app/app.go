@@ -69,6 +69,10 @@ type Options struct {
 	// Version is the version of the program, for Status.
 	Version string
 
+	// Program is its fingerprint, for the history; the digest is computed. Nil notes
+	// none.
+	Program *Program
+
 	// Log gets one record per update and what scripts log. Nil discards.
 	Log *slog.Logger
 
@@ -94,6 +98,7 @@ type App struct {
 	log     *slog.Logger
 	events  *Events
 	store   *store.Store
+	program *identity
 	data    *data
 	topics  *topic.Hub
 	fetch   *fetcher
@@ -125,6 +130,7 @@ type App struct {
 	updating chan struct{} // holds a token for the length of an update
 	roleNow  atomic.Int32  // a role; changes while the token is held
 	process  atomic.Pointer[func() ProcessInfo]
+	offered  atomic.Pointer[offer] // the program that is about to take over; nil if nobody said
 
 	hand      sync.Mutex      // held while the app is handed over; guards what follows, taken before mu
 	running   context.Context // of the loops
@@ -228,7 +234,7 @@ func newApp(abs string, opt Options) (*App, error) {
 	prefix := make([]byte, 4)
 	_, _ = rand.Read(prefix)
 	a := &App{
-		opt: opt, path: abs, log: opt.Log, events: opt.Events, store: st,
+		opt: opt, path: abs, log: opt.Log, events: opt.Events, store: st, program: newIdentity(opt.Program),
 		data: &data{kv: kv.New(kv.Options{})}, topics: topic.New(topic.Options{First: time.Now().UnixMicro()}), fetch: newFetcher(),
 		started: time.Now(), background: newBackground(), updating: make(chan struct{}, 1), proof: make(chan struct{}, 1),
 		heartbeat: defaultHeartbeat,

@@ -12,26 +12,62 @@ import (
 // the next, so that the change begins in one process and ends in another.
 const binarySlot = "binary"
 
+// An offer is the program that is about to take over, as it says itself, and who
+// wants it.
+type offer struct {
+	program Program
+	who     string
+	force   bool
+}
+
+// AcceptProgram refuses the program that is about to take over if its rollback counter
+// is below that of one that has proved itself here, or of this one, unless by force.
+// Else it notes who wants it, for the history.
+func (a *App) AcceptProgram(p Program, who string, force bool) error {
+	floor := a.store.Machine().Slot(binarySlot).Floor
+	switch {
+	case force:
+	case p.Counter < floor.Counter:
+		return fmt.Errorf("its counter %d is below %d, which program %d has proved: it would be a downgrade", p.Counter, floor.Counter, floor.Version)
+	case p.Counter < a.ownCounter():
+		return fmt.Errorf("its counter %d is below %d, which that of the running program is: it would be a downgrade", p.Counter, a.ownCounter())
+	}
+	a.offered.Store(&offer{p, who, force})
+	return nil
+}
+
+// ownCounter is the rollback counter of the program that runs.
+func (a *App) ownCounter() int64 {
+	if a.opt.Program == nil {
+		return 0
+	}
+	return a.opt.Program.Counter
+}
+
 // offerProgram notes, as the last thing that this process writes, that another
 // program is about to serve.
 func (a *App) offerProgram() error {
 	if a.store.Machine().Slot(binarySlot).Live.IsZero() {
-		if err := a.runner.Step(update.Adopt{Slot: binarySlot, Version: update.Version{Number: 1}}); err != nil {
+		if err := a.runner.Step(update.Adopt{Slot: binarySlot, Version: update.Version{Number: 1, Counter: a.ownCounter()}}); err != nil {
 			return err
 		}
 	}
-	return a.swapProgram(false)
+	o := a.offered.Swap(nil)
+	if o == nil { // nobody asked whether it is a downgrade
+		o = &offer{force: true}
+	}
+	return a.swapProgram(*o, false)
 }
 
 // swapProgram takes the change of the program up to the point where another process
 // may be seen, which ends it.
-func (a *App) swapProgram(proven bool) error {
+func (a *App) swapProgram(o offer, proven bool) error {
 	next := a.store.Machine().Slot(binarySlot).Live.Number + 1
-	c := update.Change{ID: newUpdateID(time.Now()), Kind: update.KindBinary, Slot: binarySlot, Trigger: "upgrade", Began: time.Now(), Proven: proven}
-	for _, e := range []update.Event{update.Trigger{Change: c}, update.Begin{}, update.Prepared{To: update.Version{Number: next}},
+	c := update.Change{ID: newUpdateID(time.Now()), Kind: update.KindBinary, Slot: binarySlot, Trigger: "upgrade", Who: o.who, Began: time.Now(), Proven: proven, Downgrade: o.force}
+	for _, e := range []update.Event{update.Trigger{Change: c}, update.Begin{}, update.Prepared{To: update.Version{Number: next, Counter: o.program.Counter}},
 		update.Proceed{}, update.Synced{}, update.Proceed{}} {
 		if err := a.runner.Step(e); err != nil {
-			a.dropProgram("the journal could not be written")
+			a.dropProgram(err.Error())
 			return err
 		}
 	}
@@ -42,7 +78,7 @@ func (a *App) swapProgram(proven bool) error {
 func (a *App) takeProgram() error {
 	m := a.store.Machine()
 	if m.Change == nil || m.Change.Kind != update.KindBinary { // the one before died, and what it had begun is over
-		if err := a.swapProgram(true); err != nil {
+		if err := a.swapProgram(offer{program: Program{Counter: a.ownCounter()}, force: true}, true); err != nil { // there is no other
 			return err
 		}
 	}
@@ -81,10 +117,13 @@ func (a *App) dropProgram(why string) {
 
 // reportProgram notes the end of a change of the program in the history.
 func (a *App) reportProgram(r update.Report) {
-	u := Update{ID: r.Change, Trigger: "upgrade", State: StateActive, Outcome: OutcomeLive, From: a.liveNumber(), Generation: a.liveNumber(),
+	u := Update{ID: r.Change, Trigger: "upgrade", Who: r.Who, State: StateActive, Outcome: OutcomeLive, From: a.liveNumber(), Generation: a.liveNumber(),
 		Message: fmt.Sprintf("program %d", r.Version.Number), Started: r.At, Ended: r.At}
 	switch r.Outcome {
 	case update.Permanent:
+		if p := a.program.wait(); p != nil {
+			u.Message += ": " + p.String()
+		}
 	case update.RolledBack:
 		u.Outcome = OutcomeRolledBack
 	case update.Refused:

@@ -119,6 +119,7 @@ func (a *App) Rollback(ctx context.Context, number int, c Change) (Update, error
 	a.mu.Unlock()
 	a.setDriftWhy(why)
 	up.u.Generation = number
+	defer a.verifyLater(number)
 	return up.end(OutcomeRolledBack), nil
 }
 

@@ -54,14 +54,15 @@ type Problem struct {
 
 // Phase is the time one part of an update took.
 type Phase struct {
-	Name     string        `json:"name"` // scan, compile, migrate, check, test, store, warm, switch, drain
+	Name     string        `json:"name"` // scan, compile, migrate, check, test, verify, store, warm, switch, drain
 	Duration time.Duration `json:"duration_ns"`
 }
 
 // Update is the record of one update.
 type Update struct {
-	ID         string    `json:"id"`      // unique, sortable by time
-	Trigger    string    `json:"trigger"` // start, watch, api, signal, rollback
+	ID         string    `json:"id"`            // unique, sortable by time
+	Trigger    string    `json:"trigger"`       // start, watch, api, signal, rollback
+	Who        string    `json:"who,omitempty"` // on whose behalf; never what a client says of itself
 	Message    string    `json:"message,omitempty"`
 	State      State     `json:"state"`
 	Outcome    Outcome   `json:"outcome,omitempty"` // empty while it runs
@@ -111,6 +112,7 @@ type GenerationInfo struct {
 	Created   time.Time       `json:"created"`
 	Update    string          `json:"update"` // id of the update that made it
 	Trigger   string          `json:"trigger"`
+	Who       string          `json:"who,omitempty"` // as in Update
 	Message   string          `json:"message,omitempty"`
 	Files     int             `json:"files"`
 	Units     int             `json:"units"`
@@ -122,6 +124,8 @@ type GenerationInfo struct {
 	Streams   int64           `json:"streams"`
 	DrainedIn time.Duration   `json:"drained_in_ns,omitempty"`
 	FreedIn   time.Duration   `json:"freed_in_ns,omitempty"`
+	Counter   int64           `json:"counter,omitempty"` // the rollback counter that it states
+	Program   *Program        `json:"program,omitempty"` // made it; nil if that is not known
 }
 
 // Status is the truth on one screen.
@@ -155,6 +159,8 @@ type Status struct {
 	Anchor     int              `json:"anchor"`            // the one that was permanent before; 0 for none
 	OnTrial    bool             `json:"on_trial"`          // the live generation has yet to prove itself
 	Waiting    string           `json:"waiting,omitempty"` // the guard that the update waits for
+	Floor      int64            `json:"floor,omitempty"`   // the highest rollback counter of a generation that has proved itself
+	Program    *Program         `json:"program,omitempty"` // runs; without its digest until that is computed
 
 	// Process is set where the running process can be replaced.
 	Process *ProcessInfo `json:"process,omitempty"`
@@ -307,8 +313,10 @@ type GenerationDetail struct {
 // Change says who asks for a change, and why.
 type Change struct {
 	Trigger string // start, watch, api, signal
+	Who     string // on whose behalf, as the system knows; for the history
 	Message string // shown in the history; may be empty
 	Expect  int    // the live generation the caller saw; 0 skips the check
+	Force   bool   // let in what states a lower rollback counter than one that has proved itself
 
 	// Irreversible allows a change of the data of scripts that cannot be undone.
 	Irreversible bool

@@ -82,7 +82,7 @@ func Recover(stateDir string, log *slog.Logger) (Recovery, error) {
 	defer st.Close()
 	found := st.Recovered()
 	r := Recovery{Clean: found.Clean, Torn: found.Torn, Ended: []update.Report{}, Problems: []string{}}
-	a := &App{log: log, events: &Events{}, store: st, topics: topic.New(topic.Options{}), records: map[int]*record{}, images: map[int]*image{}}
+	a := &App{log: log, events: &Events{}, store: st, program: newIdentity(nil), topics: topic.New(topic.Options{}), records: map[int]*record{}, images: map[int]*image{}}
 	defer a.topics.Close()
 	a.loadHistory()
 	a.runner = update.NewRunner(update.RunnerOptions{Keeper: st, Report: func(e update.Report) {

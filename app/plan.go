@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/theseus-run/theseus/internal/tree"
+	"github.com/theseus-run/theseus/update"
 )
 
 // effects says in sentences what replacing old by next does.
@@ -146,6 +147,9 @@ func (a *App) planFor(ctx context.Context, g *Generation, t *tree.Tree) Plan {
 	p.Effects = a.effects(g, staged)
 	for _, m := range migrationsOf(m) {
 		p.Effects = append(p.Effects, "the data of "+m.plan())
+	}
+	if floor, below := a.below(staged); below {
+		p.Problems = append(p.Problems, staged.downgrade(floor, update.KindApp))
 	}
 	return p
 }

@@ -109,13 +109,8 @@ func (a *App) resume(ctx context.Context, number int, why string) error {
 			return err
 		}
 	}
-	g, err := a.newGeneration(im, rec, a.env)
+	g, err := up.revive(ctx, im, rec, m)
 	if err != nil {
-		return err
-	}
-	if err := up.swap(ctx, g, m, false); err != nil {
-		g.retire()
-		_, err := up.refuse(stateProblem(err, im.schemas))
 		return err
 	}
 	up.u.Generation = g.number

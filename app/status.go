@@ -134,6 +134,7 @@ func (a *App) Status() Status {
 	}
 	slot := a.store.Machine().Slot(store.AppSlot)
 	s.Permanent, s.Anchor, s.OnTrial, s.Waiting = slot.Permanent.Number, slot.Anchor.Number, slot.Trial != nil, a.runner.Waiting()
+	s.Floor, s.Program = slot.Floor.Counter, a.program.now()
 	if s.OnTrial {
 		s.State = StateActive
 	}
@@ -338,21 +339,19 @@ func (a *App) loadHistory() {
 			continue
 		}
 		rec := &record{header: headerOf(r.Number), info: GenerationInfo{
-			Number: r.Number, Digest: r.Digest, State: GenFreed, Created: r.Created, Update: r.Update, Trigger: r.Trigger, Message: r.Message,
-			Files: len(r.Files), Units: r.Units, Carried: r.Carried, Tests: r.Tests,
+			Number: r.Number, Digest: r.Digest, State: GenFreed, Created: r.Created, Update: r.Update, Trigger: r.Trigger, Who: r.Who, Message: r.Message,
+			Files: len(r.Files), Units: r.Units, Carried: r.Carried, Tests: r.Tests, Counter: r.Counter, Program: r.Program,
 		}}
 		a.records[r.Number] = rec
 		a.order = append(a.order, r.Number)
 	}
 	slices.Sort(a.order)
 	err := a.store.Tail("updates", keptUpdates/2, func(line json.RawMessage) error {
-		var l loggedTrial
-		var u Update
-		switch { // a line of another version is passed over
-		case json.Unmarshal(line, &u) == nil && u.ID != "": // its trial may be in the same line
-			a.updates = append(a.updates, u)
-		case json.Unmarshal(line, &l) == nil && l.Trial != nil && l.Trial.Update != "":
-			a.judged(*l.Trial)
+		switch u, t := parseLogged(line); {
+		case u != nil:
+			a.addUpdate(*u)
+		case t != nil:
+			a.judged(*t)
 		}
 		return nil
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/theseus-run/theseus/internal/migrate"
@@ -19,6 +18,7 @@ type staging struct {
 	build func(context.Context) (*Generation, []Problem)
 	fresh bool // the generation is not in the store yet
 
+	live      *verification // of what is live; nil for a kept generation, which does not wait for it
 	gen       *Generation
 	migration *migrate.Migration // of the data of scripts; nil for none
 	saved     bool
@@ -30,6 +30,9 @@ var errRefused = errors.New("refused")
 
 // Prepare implements update.Subject.
 func (s *staging) Prepare(ctx context.Context) (update.Version, error) {
+	if s.fresh {
+		s.live = s.up.app.verify()
+	}
 	if s.gen, s.problems = s.build(ctx); s.problems != nil {
 		return update.Version{}, errRefused
 	}
@@ -37,7 +40,8 @@ func (s *staging) Prepare(ctx context.Context) (update.Version, error) {
 		s.problems = interrupted(ctx)
 		return update.Version{}, errRefused
 	}
-	return update.Version{Number: s.gen.number, Digest: s.gen.tree.Digest()}, nil
+	s.up.warnDowngrade(s.gen)
+	return update.Version{Number: s.gen.number, Digest: s.gen.tree.Digest(), Counter: s.gen.manifest.Rollout.Counter}, nil
 }
 
 // Final implements update.Final: data that cannot go back keeps its generation.
@@ -57,10 +61,16 @@ func (s *staging) Sync(context.Context) ([]update.File, error) {
 	if !s.fresh {
 		return nil, nil
 	}
+	if err := s.verified(); err != nil {
+		return nil, err
+	}
+	s.up.timed("verify")
+	program := a.program.wait()
+	s.gen.record.set(func(i *GenerationInfo) { i.Program = program })
 	i := s.gen.record.snapshot()
 	files, err := a.store.Save(store.Record{
-		Number: i.Number, Digest: i.Digest, Created: i.Created, Update: i.Update, Trigger: i.Trigger, Message: i.Message,
-		Units: i.Units, Carried: i.Carried, Tests: i.Tests,
+		Number: i.Number, Digest: i.Digest, Created: i.Created, Update: i.Update, Trigger: i.Trigger, Who: i.Who, Message: i.Message,
+		Units: i.Units, Carried: i.Carried, Tests: i.Tests, Counter: i.Counter, Program: i.Program,
 	}, s.gen.tree)
 	s.saved = err == nil
 	s.up.timed("store")
@@ -85,6 +95,7 @@ func (s *staging) Revert(context.Context) error { return nil }
 
 // Discard implements update.Subject.
 func (s *staging) Discard() {
+	s.live.wait()
 	if s.gen != nil && s.up.app.live.Load() != s.gen {
 		s.gen.retire()
 	}
@@ -97,8 +108,8 @@ func (s *staging) Discard() {
 func (up *updater) do(ctx context.Context, kind update.Kind, force, proven bool, source string, s *staging) (Update, error) {
 	a := up.app
 	err := a.runner.Do(ctx, update.Change{
-		ID: up.u.ID, Kind: kind, Slot: store.AppSlot, Trigger: up.u.Trigger, Message: up.u.Message, Began: up.u.Started,
-		Source: source, Force: force, Proven: proven,
+		ID: up.u.ID, Kind: kind, Slot: store.AppSlot, Trigger: up.u.Trigger, Who: up.u.Who, Message: up.u.Message, Began: up.u.Started,
+		Source: source, Force: force, Proven: proven, Downgrade: up.force,
 	}, s)
 	if err == nil {
 		return Update{}, nil
@@ -114,6 +125,9 @@ func (up *updater) do(ctx context.Context, kind update.Kind, force, proven bool,
 	}
 	if errors.Is(err, errRefused) {
 		return up.refuse(s.problems)
+	}
+	if down, ok := errors.AsType[*update.DowngradeError](err); ok {
+		return up.refuse([]Problem{s.gen.downgrade(down.Floor, kind)})
 	}
 	if ctx.Err() != nil {
 		return up.refuse(interrupted(ctx))
@@ -151,9 +165,7 @@ func (a *App) report(r update.Report) {
 	}
 	a.mu.Unlock()
 	if known {
-		if err := a.store.Append("updates", loggedTrial{Trial: &t}); err != nil {
-			a.log.Warn("update log not written", "update", r.Change, "error", err)
-		}
+		a.logUpdate(r.Change, loggedTrial{Trial: &t})
 	}
 	level, message := "", fmt.Sprintf("gen %d %s", r.Version.Number, r.Outcome)
 	if r.Why != "" {
@@ -168,44 +180,17 @@ func (a *App) report(r update.Report) {
 	a.events.Publish(Event{Type: "trial", Level: level, Message: message, Generation: r.Version.Number, Update: r.Change, Data: t})
 }
 
-// loggedTrial is a line of the update log about an update that has its own.
-type loggedTrial struct {
-	Trial *Trial `json:"trial"`
-}
-
-// judged notes the end of a trial in the updates that are in memory, and reports
-// whether its update is one. a.mu is held.
-func (a *App) judged(t Trial) (known bool) {
-	for i := range a.updates {
-		if a.updates[i].ID == t.Update {
-			a.updates[i].Trial = &t
-			known = true
-		}
-	}
-	if a.last != nil && a.last.ID == t.Update {
-		last := *a.last
-		last.Trial = &t
-		a.last = &last
-	}
-	return known
-}
-
 // recover ends what the process before has left unfinished, and completes the
 // history by what the journal knows of it.
 func (a *App) recover() error {
 	found := a.store.Recovered()
-	for _, r := range found.Reports {
-		if r.Slot == store.AppSlot && !a.inHistory(r) {
-			a.restore(r)
-			a.report(r)
-		}
-	}
+	a.restoreReports(found.Reports)
 	m := a.store.Machine()
 	if m.State() == string(update.Idle) {
 		return nil // nothing to end: a start writes nothing
 	}
 	if c := m.Change; c != nil && c.Kind != update.KindRevert && c.Slot == store.AppSlot {
-		a.remember(Update{ID: c.ID, Trigger: c.Trigger, Message: c.Message, Outcome: OutcomeInterrupted, From: c.From.Number,
+		a.remember(Update{ID: c.ID, Trigger: c.Trigger, Who: c.Who, Message: c.Message, Outcome: OutcomeInterrupted, From: c.From.Number,
 			Digest: c.Source, Started: c.Began, Ended: time.Now()})
 		if err := a.finishSwap(m); err != nil {
 			return err
@@ -226,51 +211,6 @@ func (a *App) finishSwap(m *update.Machine) error {
 		return err
 	}
 	return a.runner.Step(update.Swapped{At: time.Now()})
-}
-
-// inHistory reports whether the update log has what the report says.
-func (a *App) inHistory(r update.Report) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, u := range a.updates {
-		if u.ID == r.Change {
-			return r.Outcome == update.Live || r.Outcome == update.Refused || u.Trial != nil && u.Trial.Outcome == Outcome(r.Outcome)
-		}
-	}
-	return false
-}
-
-// restore puts back the line of an update that was lost, from its report and the
-// record of the generation.
-func (a *App) restore(r update.Report) {
-	u := Update{ID: r.Change, Outcome: Outcome(r.Outcome), Generation: r.Version.Number, Digest: r.Version.Digest, Started: r.At, Ended: r.At}
-	if rec, err := a.store.Record(r.Version.Number); err == nil && rec.Update == r.Change {
-		u.Trigger, u.Message, u.Started, u.Tests = rec.Trigger, rec.Message, rec.Created, rec.Tests
-	}
-	switch r.Outcome {
-	case update.Refused:
-		u.Generation, u.Problems = 0, []Problem{{Kind: "update", Message: r.Why}}
-	case update.Live:
-	default:
-		u.Outcome = OutcomeLive
-	}
-	a.remember(u)
-}
-
-// remember adds an update to the history unless it is there.
-func (a *App) remember(u Update) {
-	a.mu.Lock()
-	known := slices.ContainsFunc(a.updates, func(o Update) bool { return o.ID == u.ID })
-	if !known {
-		a.updates = append(a.updates, u)
-	}
-	a.mu.Unlock()
-	if known {
-		return
-	}
-	if err := a.store.Append("updates", u); err != nil {
-		a.log.Warn("update log not written", "update", u.ID, "error", err)
-	}
 }
 
 // held returns the source that is not applied by itself, and why; empty for none.
@@ -376,13 +316,8 @@ func (a *App) goBack(ctx context.Context, to update.Version) error {
 		_, err := up.refuse(problems)
 		return err
 	}
-	g, err := a.newGeneration(im, rec, a.env)
+	g, err := up.revive(ctx, im, rec, m)
 	if err != nil {
-		return err
-	}
-	if err := up.swap(ctx, g, m, false); err != nil {
-		g.retire()
-		_, err := up.refuse(stateProblem(err, im.schemas, a.data.schemas))
 		return err
 	}
 	_, why := a.held()
@@ -392,11 +327,28 @@ func (a *App) goBack(ctx context.Context, to update.Version) error {
 	return nil
 }
 
+// revive makes a kept image live where the machine has it so already, or refuses the
+// update.
+func (up *updater) revive(ctx context.Context, im *image, rec *record, m *migrate.Migration) (*Generation, error) {
+	a := up.app
+	g, err := a.newGeneration(im, rec, a.env)
+	if err != nil {
+		_, err := up.refuse(problemsOf("manifest", err))
+		return nil, err
+	}
+	if err := up.swap(ctx, g, m, false); err != nil {
+		g.retire()
+		_, err := up.refuse(stateProblem(err, im.schemas, a.data.schemas))
+		return nil, err
+	}
+	return g, nil
+}
+
 // settleFor makes the transaction agree with what is live, because that cannot be
 // left: the data of scripts cannot go back. a.updating is held.
 func (a *App) settleFor(trigger, why string) {
 	g := a.live.Load()
-	up := a.beginAside(Change{Trigger: trigger, Message: why}, g.tree.Digest())
+	up := a.beginAside(Change{Trigger: trigger, Message: why, Force: true}, g.tree.Digest())
 	st := &staging{up: up, build: func(context.Context) (*Generation, []Problem) { return g, nil }}
 	if _, err := up.do(a.life, update.KindRollback, true, true, "", st); err != nil {
 		a.log.Error("what is live is not what a start would load", "generation", g.number, "error", err)

@@ -22,6 +22,7 @@ type updater struct {
 	u      Update
 	phase  time.Time
 	unkept *update.KeepError // it serves, and the disk does not know
+	force  bool              // see Change.Force
 
 	irreversible bool // data may be changed for good
 	aside        bool // it is about a generation that is kept, not about the disk
@@ -37,8 +38,8 @@ func (a *App) beginAside(c Change, digest string) *updater {
 // begin opens the record of an update.
 func (a *App) begin(c Change, digest string) *updater {
 	now := time.Now()
-	up := &updater{app: a, phase: now, irreversible: c.Irreversible, u: Update{
-		ID: newUpdateID(now), Trigger: c.Trigger, Message: c.Message,
+	up := &updater{app: a, phase: now, force: c.Force, irreversible: c.Irreversible, u: Update{
+		ID: newUpdateID(now), Trigger: c.Trigger, Who: c.Who, Message: c.Message,
 		State: StateReceived, Digest: digest, Started: now, From: a.liveNumber(),
 	}}
 	up.publish()
@@ -91,10 +92,7 @@ func (up *updater) end(o Outcome) Update {
 	u := up.snapshot()
 	a.current, a.last = nil, &u
 	if o != OutcomeNoop {
-		if len(a.updates) >= keptUpdates {
-			a.updates = slices.Delete(a.updates, 0, keptUpdates/10)
-		}
-		a.updates = append(a.updates, u)
+		a.addUpdate(u)
 	}
 	a.mu.Unlock()
 	up.tell(u)
@@ -137,9 +135,7 @@ func (up *updater) tell(u Update) {
 		a.opt.Observer.Updated(u)
 	}
 	if u.Outcome != OutcomeNoop && a.role() != standby {
-		if err := a.store.Append("updates", u); err != nil {
-			a.log.Warn("update log not written", "update", u.ID, "error", err)
-		}
+		a.logUpdate(u.ID, u)
 	}
 	a.log.Log(context.Background(), level, message, attrs...)
 	lv := ""
@@ -190,6 +186,7 @@ func (a *App) apply(ctx context.Context, c Change, t *tree.Tree) (Update, error)
 func (up *updater) stage(ctx context.Context, t *tree.Tree, st *staging) (*Generation, []Problem) {
 	a := up.app
 	up.enter(StatePreparing)
+	a.program.begin()
 	number := a.store.Next()
 	im, problems := build(ctx, a.builderFor(t, number))
 	up.timed("compile")
@@ -197,8 +194,8 @@ func (up *updater) stage(ctx context.Context, t *tree.Tree, st *staging) (*Gener
 		return nil, problems
 	}
 	rec := &record{header: headerOf(number), info: GenerationInfo{
-		Number: number, Digest: t.Digest(), Created: time.Now(), Update: up.u.ID, Trigger: up.u.Trigger, Message: up.u.Message,
-		Files: t.Len(), Units: len(im.units), Carried: im.carried,
+		Number: number, Digest: t.Digest(), Created: time.Now(), Update: up.u.ID, Trigger: up.u.Trigger, Who: up.u.Who, Message: up.u.Message,
+		Files: t.Len(), Units: len(im.units), Carried: im.carried, Counter: im.manifest.Rollout.Counter,
 	}}
 	g, err := a.newGeneration(im, rec, a.env)
 	if err != nil {

@@ -30,7 +30,7 @@ func (a *App) watch(ctx context.Context) {
 				return
 			}
 			// The outcome is in the log, the history and the events.
-			_, _ = a.Reload(ctx, Change{Trigger: "watch"})
+			_, _ = a.Reload(ctx, Change{Trigger: "watch", Who: "watch"})
 		},
 	})
 	off := "off"

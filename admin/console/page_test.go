@@ -130,7 +130,7 @@ func TestRollback(t *testing.T) {
 	p.Click("dialog .primary")
 	p.WaitText("dialog .result", "Generation 13 is live")
 	p.WaitText(".chip", "gen 13")
-	want := []app.Change{{Trigger: "api", Message: "prices were wrong", Expect: 12}}
+	want := []app.Change{{Trigger: "api", Who: "the admin token, from 127.0.0.1", Message: "prices were wrong", Expect: 12}}
 	if got := get(f, func(f *fakeApp) []app.Change { return f.changes }); !reflect.DeepEqual(got, want) {
 		t.Errorf("asked for %+v, want %+v", got, want)
 	}

@@ -943,6 +943,8 @@ type ReloadRequest struct {
 	// A call with a key that was used before returns the first call's result and
 	// changes nothing. Keys are kept for 24 hours. At most 200 bytes; empty for none.
 	IdempotencyKey string `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	// Let in what states a lower rollback counter than a version that has proved itself.
+	Force bool `protobuf:"varint,4,opt,name=force,proto3" json:"force,omitempty"`
 	// Allows a change of the data of scripts that cannot be undone.
 	Irreversible  bool `protobuf:"varint,6,opt,name=irreversible,proto3" json:"irreversible,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -998,6 +1000,13 @@ func (x *ReloadRequest) GetIdempotencyKey() string {
 		return x.IdempotencyKey
 	}
 	return ""
+}
+
+func (x *ReloadRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
 }
 
 func (x *ReloadRequest) GetIrreversible() bool {
@@ -1068,6 +1077,7 @@ type RollbackRequest struct {
 	Message            string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	ExpectedGeneration int32  `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
 	IdempotencyKey     string `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	Force              bool   `protobuf:"varint,5,opt,name=force,proto3" json:"force,omitempty"`
 	Irreversible       bool   `protobuf:"varint,7,opt,name=irreversible,proto3" json:"irreversible,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -1129,6 +1139,13 @@ func (x *RollbackRequest) GetIdempotencyKey() string {
 		return x.IdempotencyKey
 	}
 	return ""
+}
+
+func (x *RollbackRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
 }
 
 func (x *RollbackRequest) GetIrreversible() bool {
@@ -1704,7 +1721,11 @@ type Status struct {
 	// Whether the live generation has yet to prove itself.
 	OnTrial bool `protobuf:"varint,29,opt,name=on_trial,json=onTrial,proto3" json:"on_trial,omitempty"`
 	// The guard that the update under way waits for; empty for none.
-	Waiting       string `protobuf:"bytes,30,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Waiting string `protobuf:"bytes,30,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// The program that runs; unset where it is not known.
+	Program *Program `protobuf:"bytes,31,opt,name=program,proto3" json:"program,omitempty"`
+	// The highest rollback counter of a generation that has proved itself; 0 for none.
+	Floor         int64 `protobuf:"varint,32,opt,name=floor,proto3" json:"floor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1949,6 +1970,20 @@ func (x *Status) GetWaiting() string {
 	return ""
 }
 
+func (x *Status) GetProgram() *Program {
+	if x != nil {
+		return x.Program
+	}
+	return nil
+}
+
+func (x *Status) GetFloor() int64 {
+	if x != nil {
+		return x.Floor
+	}
+	return 0
+}
+
 // Process is where a process stands in the row of those that replaced each other.
 type Process struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2189,7 +2224,13 @@ type Generation struct {
 	// Unset until it is drained.
 	DrainedIn *durationpb.Duration `protobuf:"bytes,16,opt,name=drained_in,json=drainedIn,proto3" json:"drained_in,omitempty"`
 	// Unset until its memory is seen to be freed.
-	FreedIn       *durationpb.Duration `protobuf:"bytes,17,opt,name=freed_in,json=freedIn,proto3" json:"freed_in,omitempty"`
+	FreedIn *durationpb.Duration `protobuf:"bytes,17,opt,name=freed_in,json=freedIn,proto3" json:"freed_in,omitempty"`
+	// Who asked for it, as in Update.
+	Who string `protobuf:"bytes,18,opt,name=who,proto3" json:"who,omitempty"`
+	// The rollback counter that it states; 0 for none.
+	Counter int64 `protobuf:"varint,19,opt,name=counter,proto3" json:"counter,omitempty"`
+	// The program that made it; unset for one of a version that did not note it.
+	Program       *Program `protobuf:"bytes,20,opt,name=program,proto3" json:"program,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2343,6 +2384,116 @@ func (x *Generation) GetFreedIn() *durationpb.Duration {
 	return nil
 }
 
+func (x *Generation) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *Generation) GetCounter() int64 {
+	if x != nil {
+		return x.Counter
+	}
+	return 0
+}
+
+func (x *Generation) GetProgram() *Program {
+	if x != nil {
+		return x.Program
+	}
+	return nil
+}
+
+// Program is the fingerprint of one.
+type Program struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of its file in hex; empty if that could not be read.
+	Digest  string `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Commit  string `protobuf:"bytes,3,opt,name=commit,proto3" json:"commit,omitempty"`
+	// It has changes that are not in the commit.
+	Modified bool `protobuf:"varint,4,opt,name=modified,proto3" json:"modified,omitempty"`
+	// Of the commit; unset if it is not known.
+	Time *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
+	// Its rollback counter; 0 for none.
+	Counter       int64 `protobuf:"varint,6,opt,name=counter,proto3" json:"counter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Program) Reset() {
+	*x = Program{}
+	mi := &file_admin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Program) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Program) ProtoMessage() {}
+
+func (x *Program) ProtoReflect() protoreflect.Message {
+	mi := &file_admin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Program.ProtoReflect.Descriptor instead.
+func (*Program) Descriptor() ([]byte, []int) {
+	return file_admin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Program) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *Program) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Program) GetCommit() string {
+	if x != nil {
+		return x.Commit
+	}
+	return ""
+}
+
+func (x *Program) GetModified() bool {
+	if x != nil {
+		return x.Modified
+	}
+	return false
+}
+
+func (x *Program) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Program) GetCounter() int64 {
+	if x != nil {
+		return x.Counter
+	}
+	return 0
+}
+
 // File is one file of a generation.
 type File struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -2356,7 +2507,7 @@ type File struct {
 
 func (x *File) Reset() {
 	*x = File{}
-	mi := &file_admin_proto_msgTypes[36]
+	mi := &file_admin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2368,7 +2519,7 @@ func (x *File) String() string {
 func (*File) ProtoMessage() {}
 
 func (x *File) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[36]
+	mi := &file_admin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2381,7 +2532,7 @@ func (x *File) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use File.ProtoReflect.Descriptor instead.
 func (*File) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{36}
+	return file_admin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *File) GetPath() string {
@@ -2419,7 +2570,7 @@ type FileChange struct {
 
 func (x *FileChange) Reset() {
 	*x = FileChange{}
-	mi := &file_admin_proto_msgTypes[37]
+	mi := &file_admin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2431,7 +2582,7 @@ func (x *FileChange) String() string {
 func (*FileChange) ProtoMessage() {}
 
 func (x *FileChange) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[37]
+	mi := &file_admin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2444,7 +2595,7 @@ func (x *FileChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileChange.ProtoReflect.Descriptor instead.
 func (*FileChange) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{37}
+	return file_admin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *FileChange) GetPath() string {
@@ -2487,7 +2638,7 @@ type Unit struct {
 
 func (x *Unit) Reset() {
 	*x = Unit{}
-	mi := &file_admin_proto_msgTypes[38]
+	mi := &file_admin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2499,7 +2650,7 @@ func (x *Unit) String() string {
 func (*Unit) ProtoMessage() {}
 
 func (x *Unit) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[38]
+	mi := &file_admin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2512,7 +2663,7 @@ func (x *Unit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unit.ProtoReflect.Descriptor instead.
 func (*Unit) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{38}
+	return file_admin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Unit) GetName() string {
@@ -2592,7 +2743,7 @@ type Job struct {
 
 func (x *Job) Reset() {
 	*x = Job{}
-	mi := &file_admin_proto_msgTypes[39]
+	mi := &file_admin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2604,7 +2755,7 @@ func (x *Job) String() string {
 func (*Job) ProtoMessage() {}
 
 func (x *Job) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[39]
+	mi := &file_admin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2617,7 +2768,7 @@ func (x *Job) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Job.ProtoReflect.Descriptor instead.
 func (*Job) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{39}
+	return file_admin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Job) GetName() string {
@@ -2714,7 +2865,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_admin_proto_msgTypes[40]
+	mi := &file_admin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2726,7 +2877,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[40]
+	mi := &file_admin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2739,7 +2890,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{40}
+	return file_admin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Run) GetId() string {
@@ -2843,7 +2994,7 @@ type RunStep struct {
 
 func (x *RunStep) Reset() {
 	*x = RunStep{}
-	mi := &file_admin_proto_msgTypes[41]
+	mi := &file_admin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2855,7 +3006,7 @@ func (x *RunStep) String() string {
 func (*RunStep) ProtoMessage() {}
 
 func (x *RunStep) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[41]
+	mi := &file_admin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2868,7 +3019,7 @@ func (x *RunStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunStep.ProtoReflect.Descriptor instead.
 func (*RunStep) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{41}
+	return file_admin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RunStep) GetName() string {
@@ -2947,6 +3098,10 @@ type Update struct {
 	Ended *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=ended,proto3" json:"ended,omitempty"`
 	// How the trial ended of what became live; unset while it lasts.
 	Trial *Trial `protobuf:"bytes,15,opt,name=trial,proto3" json:"trial,omitempty"`
+	// On whose behalf: the user at the other end of the Unix socket, the holder of
+	// the token with its address, "watch", or the signal. It is never taken from
+	// what a caller says.
+	Who string `protobuf:"bytes,16,opt,name=who,proto3" json:"who,omitempty"`
 	// What it did to the data of scripts.
 	Migrations    []*Migration `protobuf:"bytes,21,rep,name=migrations,proto3" json:"migrations,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -2955,7 +3110,7 @@ type Update struct {
 
 func (x *Update) Reset() {
 	*x = Update{}
-	mi := &file_admin_proto_msgTypes[42]
+	mi := &file_admin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2967,7 +3122,7 @@ func (x *Update) String() string {
 func (*Update) ProtoMessage() {}
 
 func (x *Update) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[42]
+	mi := &file_admin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2980,7 +3135,7 @@ func (x *Update) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Update.ProtoReflect.Descriptor instead.
 func (*Update) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{42}
+	return file_admin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Update) GetId() string {
@@ -3088,6 +3243,13 @@ func (x *Update) GetTrial() *Trial {
 	return nil
 }
 
+func (x *Update) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
 func (x *Update) GetMigrations() []*Migration {
 	if x != nil {
 		return x.Migrations
@@ -3114,7 +3276,7 @@ type Migration struct {
 
 func (x *Migration) Reset() {
 	*x = Migration{}
-	mi := &file_admin_proto_msgTypes[43]
+	mi := &file_admin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3126,7 +3288,7 @@ func (x *Migration) String() string {
 func (*Migration) ProtoMessage() {}
 
 func (x *Migration) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[43]
+	mi := &file_admin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3139,7 +3301,7 @@ func (x *Migration) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Migration.ProtoReflect.Descriptor instead.
 func (*Migration) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{43}
+	return file_admin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Migration) GetName() string {
@@ -3202,7 +3364,7 @@ type Trial struct {
 
 func (x *Trial) Reset() {
 	*x = Trial{}
-	mi := &file_admin_proto_msgTypes[44]
+	mi := &file_admin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3214,7 +3376,7 @@ func (x *Trial) String() string {
 func (*Trial) ProtoMessage() {}
 
 func (x *Trial) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[44]
+	mi := &file_admin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3227,7 +3389,7 @@ func (x *Trial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Trial.ProtoReflect.Descriptor instead.
 func (*Trial) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{44}
+	return file_admin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Trial) GetUpdate() string {
@@ -3276,7 +3438,7 @@ type Phase struct {
 
 func (x *Phase) Reset() {
 	*x = Phase{}
-	mi := &file_admin_proto_msgTypes[45]
+	mi := &file_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3288,7 +3450,7 @@ func (x *Phase) String() string {
 func (*Phase) ProtoMessage() {}
 
 func (x *Phase) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[45]
+	mi := &file_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3301,7 +3463,7 @@ func (x *Phase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Phase.ProtoReflect.Descriptor instead.
 func (*Phase) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{45}
+	return file_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Phase) GetName() string {
@@ -3337,7 +3499,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_admin_proto_msgTypes[46]
+	mi := &file_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3349,7 +3511,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[46]
+	mi := &file_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3362,7 +3524,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{46}
+	return file_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Problem) GetKind() string {
@@ -3433,7 +3595,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_admin_proto_msgTypes[47]
+	mi := &file_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3445,7 +3607,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[47]
+	mi := &file_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3458,7 +3620,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{47}
+	return file_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Plan) GetBase() int32 {
@@ -3532,7 +3694,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_admin_proto_msgTypes[48]
+	mi := &file_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3544,7 +3706,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[48]
+	mi := &file_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3557,7 +3719,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{48}
+	return file_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Event) GetId() int64 {
@@ -3626,7 +3788,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_admin_proto_msgTypes[49]
+	mi := &file_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3638,7 +3800,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[49]
+	mi := &file_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3651,7 +3813,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{49}
+	return file_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Refusal) GetUpdate() *Update {
@@ -3678,7 +3840,7 @@ type UpgradeFailure struct {
 
 func (x *UpgradeFailure) Reset() {
 	*x = UpgradeFailure{}
-	mi := &file_admin_proto_msgTypes[50]
+	mi := &file_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3690,7 +3852,7 @@ func (x *UpgradeFailure) String() string {
 func (*UpgradeFailure) ProtoMessage() {}
 
 func (x *UpgradeFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[50]
+	mi := &file_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3703,7 +3865,7 @@ func (x *UpgradeFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpgradeFailure.ProtoReflect.Descriptor instead.
 func (*UpgradeFailure) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{50}
+	return file_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *UpgradeFailure) GetStep() string {
@@ -3744,7 +3906,7 @@ type Conflict struct {
 
 func (x *Conflict) Reset() {
 	*x = Conflict{}
-	mi := &file_admin_proto_msgTypes[51]
+	mi := &file_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3756,7 +3918,7 @@ func (x *Conflict) String() string {
 func (*Conflict) ProtoMessage() {}
 
 func (x *Conflict) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[51]
+	mi := &file_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3769,7 +3931,7 @@ func (x *Conflict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Conflict.ProtoReflect.Descriptor instead.
 func (*Conflict) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{51}
+	return file_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Conflict) GetLiveGeneration() int32 {
@@ -3791,7 +3953,7 @@ type Lagged struct {
 
 func (x *Lagged) Reset() {
 	*x = Lagged{}
-	mi := &file_admin_proto_msgTypes[52]
+	mi := &file_admin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3803,7 +3965,7 @@ func (x *Lagged) String() string {
 func (*Lagged) ProtoMessage() {}
 
 func (x *Lagged) ProtoReflect() protoreflect.Message {
-	mi := &file_admin_proto_msgTypes[52]
+	mi := &file_admin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3816,7 +3978,7 @@ func (x *Lagged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lagged.ProtoReflect.Descriptor instead.
 func (*Lagged) Descriptor() ([]byte, []int) {
-	return file_admin_proto_rawDescGZIP(), []int{52}
+	return file_admin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Lagged) GetAfter() int64 {
@@ -3878,22 +4040,24 @@ const file_admin_proto_rawDesc = "" +
 	"\aupdates\x18\x01 \x03(\v2\x18.theseus.admin.v1.UpdateR\aupdates\"\r\n" +
 	"\vPlanRequest\":\n" +
 	"\fPlanResponse\x12*\n" +
-	"\x04plan\x18\x01 \x01(\v2\x16.theseus.admin.v1.PlanR\x04plan\"\xa7\x01\n" +
+	"\x04plan\x18\x01 \x01(\v2\x16.theseus.admin.v1.PlanR\x04plan\"\xbd\x01\n" +
 	"\rReloadRequest\x12\x18\n" +
 	"\amessage\x18\x01 \x01(\tR\amessage\x12/\n" +
 	"\x13expected_generation\x18\x02 \x01(\x05R\x12expectedGeneration\x12'\n" +
-	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\x12\"\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\x12\x14\n" +
+	"\x05force\x18\x04 \x01(\bR\x05force\x12\"\n" +
 	"\firreversible\x18\x06 \x01(\bR\firreversible\"^\n" +
 	"\x0eReloadResponse\x120\n" +
 	"\x06update\x18\x01 \x01(\v2\x18.theseus.admin.v1.UpdateR\x06update\x12\x1a\n" +
-	"\breplayed\x18\x02 \x01(\bR\breplayed\"\xc9\x01\n" +
+	"\breplayed\x18\x02 \x01(\bR\breplayed\"\xdf\x01\n" +
 	"\x0fRollbackRequest\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x05R\n" +
 	"generation\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12/\n" +
 	"\x13expected_generation\x18\x03 \x01(\x05R\x12expectedGeneration\x12'\n" +
-	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\x12\"\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\x12\x14\n" +
+	"\x05force\x18\x05 \x01(\bR\x05force\x12\"\n" +
 	"\firreversible\x18\a \x01(\bR\firreversible\"`\n" +
 	"\x10RollbackResponse\x120\n" +
 	"\x06update\x18\x01 \x01(\v2\x18.theseus.admin.v1.UpdateR\x06update\x12\x1a\n" +
@@ -3932,7 +4096,7 @@ const file_admin_proto_rawDesc = "" +
 	"generation\x18\x03 \x01(\x05R\n" +
 	"generation\"A\n" +
 	"\x10ListLogsResponse\x12-\n" +
-	"\x05lines\x18\x01 \x03(\v2\x17.theseus.admin.v1.EventR\x05lines\"\x92\a\n" +
+	"\x05lines\x18\x01 \x03(\v2\x17.theseus.admin.v1.EventR\x05lines\"\xdd\a\n" +
 	"\x06Status\x12\x10\n" +
 	"\x03app\x18\x01 \x01(\tR\x03app\x12\x10\n" +
 	"\x03dir\x18\x02 \x01(\tR\x03dir\x12\x18\n" +
@@ -3967,7 +4131,9 @@ const file_admin_proto_rawDesc = "" +
 	"\tpermanent\x18\x1b \x01(\x05R\tpermanent\x12\x16\n" +
 	"\x06anchor\x18\x1c \x01(\x05R\x06anchor\x12\x19\n" +
 	"\bon_trial\x18\x1d \x01(\bR\aonTrial\x12\x18\n" +
-	"\awaiting\x18\x1e \x01(\tR\awaiting\"y\n" +
+	"\awaiting\x18\x1e \x01(\tR\awaiting\x123\n" +
+	"\aprogram\x18\x1f \x01(\v2\x19.theseus.admin.v1.ProgramR\aprogram\x12\x14\n" +
+	"\x05floor\x18  \x01(\x03R\x05floor\"y\n" +
 	"\aProcess\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x05R\n" +
@@ -3987,7 +4153,7 @@ const file_admin_proto_rawDesc = "" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\x125\n" +
 	"\bproblems\x18\x03 \x03(\v2\x19.theseus.admin.v1.ProblemR\bproblems\x12.\n" +
-	"\x04seen\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04seen\"\x8a\x04\n" +
+	"\x04seen\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04seen\"\xeb\x04\n" +
 	"\n" +
 	"Generation\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x16\n" +
@@ -4008,7 +4174,17 @@ const file_admin_proto_rawDesc = "" +
 	"\astreams\x18\x0f \x01(\x03R\astreams\x128\n" +
 	"\n" +
 	"drained_in\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\tdrainedIn\x124\n" +
-	"\bfreed_in\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\afreedIn\"F\n" +
+	"\bfreed_in\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\afreedIn\x12\x10\n" +
+	"\x03who\x18\x12 \x01(\tR\x03who\x12\x18\n" +
+	"\acounter\x18\x13 \x01(\x03R\acounter\x123\n" +
+	"\aprogram\x18\x14 \x01(\v2\x19.theseus.admin.v1.ProgramR\aprogram\"\xb9\x01\n" +
+	"\aProgram\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
+	"\x06commit\x18\x03 \x01(\tR\x06commit\x12\x1a\n" +
+	"\bmodified\x18\x04 \x01(\bR\bmodified\x12.\n" +
+	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
+	"\acounter\x18\x06 \x01(\x03R\acounter\"F\n" +
 	"\x04File\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x12\n" +
@@ -4064,7 +4240,7 @@ const file_admin_proto_rawDesc = "" +
 	"\battempts\x18\x04 \x01(\x05R\battempts\x124\n" +
 	"\astarted\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x125\n" +
 	"\bduration\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x14\n" +
-	"\x05error\x18\a \x01(\tR\x05error\"\xd1\x04\n" +
+	"\x05error\x18\a \x01(\tR\x05error\"\xe3\x04\n" +
 	"\x06Update\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\atrigger\x18\x02 \x01(\tR\atrigger\x12\x18\n" +
@@ -4083,7 +4259,8 @@ const file_admin_proto_rawDesc = "" +
 	"\x05tests\x18\f \x01(\x05R\x05tests\x124\n" +
 	"\astarted\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x120\n" +
 	"\x05ended\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12-\n" +
-	"\x05trial\x18\x0f \x01(\v2\x17.theseus.admin.v1.TrialR\x05trial\x12;\n" +
+	"\x05trial\x18\x0f \x01(\v2\x17.theseus.admin.v1.TrialR\x05trial\x12\x10\n" +
+	"\x03who\x18\x10 \x01(\tR\x03who\x12;\n" +
 	"\n" +
 	"migrations\x18\x15 \x03(\v2\x1b.theseus.admin.v1.MigrationR\n" +
 	"migrations\"\xaa\x01\n" +
@@ -4177,7 +4354,7 @@ func file_admin_proto_rawDescGZIP() []byte {
 	return file_admin_proto_rawDescData
 }
 
-var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_admin_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),        // 0: theseus.admin.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),       // 1: theseus.admin.v1.GetStatusResponse
@@ -4215,120 +4392,124 @@ var file_admin_proto_goTypes = []any{
 	(*OldProcess)(nil),              // 33: theseus.admin.v1.OldProcess
 	(*Staged)(nil),                  // 34: theseus.admin.v1.Staged
 	(*Generation)(nil),              // 35: theseus.admin.v1.Generation
-	(*File)(nil),                    // 36: theseus.admin.v1.File
-	(*FileChange)(nil),              // 37: theseus.admin.v1.FileChange
-	(*Unit)(nil),                    // 38: theseus.admin.v1.Unit
-	(*Job)(nil),                     // 39: theseus.admin.v1.Job
-	(*Run)(nil),                     // 40: theseus.admin.v1.Run
-	(*RunStep)(nil),                 // 41: theseus.admin.v1.RunStep
-	(*Update)(nil),                  // 42: theseus.admin.v1.Update
-	(*Migration)(nil),               // 43: theseus.admin.v1.Migration
-	(*Trial)(nil),                   // 44: theseus.admin.v1.Trial
-	(*Phase)(nil),                   // 45: theseus.admin.v1.Phase
-	(*Problem)(nil),                 // 46: theseus.admin.v1.Problem
-	(*Plan)(nil),                    // 47: theseus.admin.v1.Plan
-	(*Event)(nil),                   // 48: theseus.admin.v1.Event
-	(*Refusal)(nil),                 // 49: theseus.admin.v1.Refusal
-	(*UpgradeFailure)(nil),          // 50: theseus.admin.v1.UpgradeFailure
-	(*Conflict)(nil),                // 51: theseus.admin.v1.Conflict
-	(*Lagged)(nil),                  // 52: theseus.admin.v1.Lagged
-	(*durationpb.Duration)(nil),     // 53: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),   // 54: google.protobuf.Timestamp
-	(*structpb.Value)(nil),          // 55: google.protobuf.Value
+	(*Program)(nil),                 // 36: theseus.admin.v1.Program
+	(*File)(nil),                    // 37: theseus.admin.v1.File
+	(*FileChange)(nil),              // 38: theseus.admin.v1.FileChange
+	(*Unit)(nil),                    // 39: theseus.admin.v1.Unit
+	(*Job)(nil),                     // 40: theseus.admin.v1.Job
+	(*Run)(nil),                     // 41: theseus.admin.v1.Run
+	(*RunStep)(nil),                 // 42: theseus.admin.v1.RunStep
+	(*Update)(nil),                  // 43: theseus.admin.v1.Update
+	(*Migration)(nil),               // 44: theseus.admin.v1.Migration
+	(*Trial)(nil),                   // 45: theseus.admin.v1.Trial
+	(*Phase)(nil),                   // 46: theseus.admin.v1.Phase
+	(*Problem)(nil),                 // 47: theseus.admin.v1.Problem
+	(*Plan)(nil),                    // 48: theseus.admin.v1.Plan
+	(*Event)(nil),                   // 49: theseus.admin.v1.Event
+	(*Refusal)(nil),                 // 50: theseus.admin.v1.Refusal
+	(*UpgradeFailure)(nil),          // 51: theseus.admin.v1.UpgradeFailure
+	(*Conflict)(nil),                // 52: theseus.admin.v1.Conflict
+	(*Lagged)(nil),                  // 53: theseus.admin.v1.Lagged
+	(*durationpb.Duration)(nil),     // 54: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),   // 55: google.protobuf.Timestamp
+	(*structpb.Value)(nil),          // 56: google.protobuf.Value
 }
 var file_admin_proto_depIdxs = []int32{
 	31, // 0: theseus.admin.v1.GetStatusResponse.status:type_name -> theseus.admin.v1.Status
 	35, // 1: theseus.admin.v1.ListGenerationsResponse.generations:type_name -> theseus.admin.v1.Generation
 	35, // 2: theseus.admin.v1.GetGenerationResponse.generation:type_name -> theseus.admin.v1.Generation
-	36, // 3: theseus.admin.v1.GetGenerationResponse.files:type_name -> theseus.admin.v1.File
-	38, // 4: theseus.admin.v1.GetGenerationResponse.units:type_name -> theseus.admin.v1.Unit
-	37, // 5: theseus.admin.v1.DiffGenerationsResponse.changes:type_name -> theseus.admin.v1.FileChange
-	38, // 6: theseus.admin.v1.ListUnitsResponse.units:type_name -> theseus.admin.v1.Unit
-	39, // 7: theseus.admin.v1.ListJobsResponse.jobs:type_name -> theseus.admin.v1.Job
-	40, // 8: theseus.admin.v1.ListRunsResponse.runs:type_name -> theseus.admin.v1.Run
-	40, // 9: theseus.admin.v1.GetRunResponse.run:type_name -> theseus.admin.v1.Run
-	42, // 10: theseus.admin.v1.ListUpdatesResponse.updates:type_name -> theseus.admin.v1.Update
-	47, // 11: theseus.admin.v1.PlanResponse.plan:type_name -> theseus.admin.v1.Plan
-	42, // 12: theseus.admin.v1.ReloadResponse.update:type_name -> theseus.admin.v1.Update
-	42, // 13: theseus.admin.v1.RollbackResponse.update:type_name -> theseus.admin.v1.Update
+	37, // 3: theseus.admin.v1.GetGenerationResponse.files:type_name -> theseus.admin.v1.File
+	39, // 4: theseus.admin.v1.GetGenerationResponse.units:type_name -> theseus.admin.v1.Unit
+	38, // 5: theseus.admin.v1.DiffGenerationsResponse.changes:type_name -> theseus.admin.v1.FileChange
+	39, // 6: theseus.admin.v1.ListUnitsResponse.units:type_name -> theseus.admin.v1.Unit
+	40, // 7: theseus.admin.v1.ListJobsResponse.jobs:type_name -> theseus.admin.v1.Job
+	41, // 8: theseus.admin.v1.ListRunsResponse.runs:type_name -> theseus.admin.v1.Run
+	41, // 9: theseus.admin.v1.GetRunResponse.run:type_name -> theseus.admin.v1.Run
+	43, // 10: theseus.admin.v1.ListUpdatesResponse.updates:type_name -> theseus.admin.v1.Update
+	48, // 11: theseus.admin.v1.PlanResponse.plan:type_name -> theseus.admin.v1.Plan
+	43, // 12: theseus.admin.v1.ReloadResponse.update:type_name -> theseus.admin.v1.Update
+	43, // 13: theseus.admin.v1.RollbackResponse.update:type_name -> theseus.admin.v1.Update
 	26, // 14: theseus.admin.v1.UpgradeResponse.upgrade:type_name -> theseus.admin.v1.Upgrade
-	45, // 15: theseus.admin.v1.Upgrade.steps:type_name -> theseus.admin.v1.Phase
-	53, // 16: theseus.admin.v1.Upgrade.serving:type_name -> google.protobuf.Duration
-	53, // 17: theseus.admin.v1.Upgrade.took:type_name -> google.protobuf.Duration
-	48, // 18: theseus.admin.v1.WatchEventsResponse.event:type_name -> theseus.admin.v1.Event
-	48, // 19: theseus.admin.v1.ListLogsResponse.lines:type_name -> theseus.admin.v1.Event
-	54, // 20: theseus.admin.v1.Status.started:type_name -> google.protobuf.Timestamp
+	46, // 15: theseus.admin.v1.Upgrade.steps:type_name -> theseus.admin.v1.Phase
+	54, // 16: theseus.admin.v1.Upgrade.serving:type_name -> google.protobuf.Duration
+	54, // 17: theseus.admin.v1.Upgrade.took:type_name -> google.protobuf.Duration
+	49, // 18: theseus.admin.v1.WatchEventsResponse.event:type_name -> theseus.admin.v1.Event
+	49, // 19: theseus.admin.v1.ListLogsResponse.lines:type_name -> theseus.admin.v1.Event
+	55, // 20: theseus.admin.v1.Status.started:type_name -> google.protobuf.Timestamp
 	35, // 21: theseus.admin.v1.Status.live:type_name -> theseus.admin.v1.Generation
 	34, // 22: theseus.admin.v1.Status.staged:type_name -> theseus.admin.v1.Staged
-	42, // 23: theseus.admin.v1.Status.last_update:type_name -> theseus.admin.v1.Update
+	43, // 23: theseus.admin.v1.Status.last_update:type_name -> theseus.admin.v1.Update
 	35, // 24: theseus.admin.v1.Status.draining:type_name -> theseus.admin.v1.Generation
 	32, // 25: theseus.admin.v1.Status.process:type_name -> theseus.admin.v1.Process
-	33, // 26: theseus.admin.v1.Process.draining:type_name -> theseus.admin.v1.OldProcess
-	54, // 27: theseus.admin.v1.OldProcess.since:type_name -> google.protobuf.Timestamp
-	46, // 28: theseus.admin.v1.Staged.problems:type_name -> theseus.admin.v1.Problem
-	54, // 29: theseus.admin.v1.Staged.seen:type_name -> google.protobuf.Timestamp
-	54, // 30: theseus.admin.v1.Generation.created:type_name -> google.protobuf.Timestamp
-	53, // 31: theseus.admin.v1.Generation.drained_in:type_name -> google.protobuf.Duration
-	53, // 32: theseus.admin.v1.Generation.freed_in:type_name -> google.protobuf.Duration
-	54, // 33: theseus.admin.v1.Job.next:type_name -> google.protobuf.Timestamp
-	54, // 34: theseus.admin.v1.Job.last:type_name -> google.protobuf.Timestamp
-	54, // 35: theseus.admin.v1.Run.scheduled:type_name -> google.protobuf.Timestamp
-	54, // 36: theseus.admin.v1.Run.started:type_name -> google.protobuf.Timestamp
-	53, // 37: theseus.admin.v1.Run.duration:type_name -> google.protobuf.Duration
-	41, // 38: theseus.admin.v1.Run.steps:type_name -> theseus.admin.v1.RunStep
-	54, // 39: theseus.admin.v1.RunStep.started:type_name -> google.protobuf.Timestamp
-	53, // 40: theseus.admin.v1.RunStep.duration:type_name -> google.protobuf.Duration
-	46, // 41: theseus.admin.v1.Update.problems:type_name -> theseus.admin.v1.Problem
-	46, // 42: theseus.admin.v1.Update.warnings:type_name -> theseus.admin.v1.Problem
-	45, // 43: theseus.admin.v1.Update.phases:type_name -> theseus.admin.v1.Phase
-	54, // 44: theseus.admin.v1.Update.started:type_name -> google.protobuf.Timestamp
-	54, // 45: theseus.admin.v1.Update.ended:type_name -> google.protobuf.Timestamp
-	44, // 46: theseus.admin.v1.Update.trial:type_name -> theseus.admin.v1.Trial
-	43, // 47: theseus.admin.v1.Update.migrations:type_name -> theseus.admin.v1.Migration
-	53, // 48: theseus.admin.v1.Migration.took:type_name -> google.protobuf.Duration
-	54, // 49: theseus.admin.v1.Trial.ended:type_name -> google.protobuf.Timestamp
-	53, // 50: theseus.admin.v1.Phase.duration:type_name -> google.protobuf.Duration
-	37, // 51: theseus.admin.v1.Plan.changes:type_name -> theseus.admin.v1.FileChange
-	46, // 52: theseus.admin.v1.Plan.problems:type_name -> theseus.admin.v1.Problem
-	46, // 53: theseus.admin.v1.Plan.warnings:type_name -> theseus.admin.v1.Problem
-	54, // 54: theseus.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
-	55, // 55: theseus.admin.v1.Event.data:type_name -> google.protobuf.Value
-	42, // 56: theseus.admin.v1.Refusal.update:type_name -> theseus.admin.v1.Update
-	0,  // 57: theseus.admin.v1.AdminService.GetStatus:input_type -> theseus.admin.v1.GetStatusRequest
-	2,  // 58: theseus.admin.v1.AdminService.ListGenerations:input_type -> theseus.admin.v1.ListGenerationsRequest
-	4,  // 59: theseus.admin.v1.AdminService.GetGeneration:input_type -> theseus.admin.v1.GetGenerationRequest
-	6,  // 60: theseus.admin.v1.AdminService.DiffGenerations:input_type -> theseus.admin.v1.DiffGenerationsRequest
-	8,  // 61: theseus.admin.v1.AdminService.ListUnits:input_type -> theseus.admin.v1.ListUnitsRequest
-	10, // 62: theseus.admin.v1.AdminService.ListJobs:input_type -> theseus.admin.v1.ListJobsRequest
-	12, // 63: theseus.admin.v1.AdminService.ListRuns:input_type -> theseus.admin.v1.ListRunsRequest
-	14, // 64: theseus.admin.v1.AdminService.GetRun:input_type -> theseus.admin.v1.GetRunRequest
-	16, // 65: theseus.admin.v1.AdminService.ListUpdates:input_type -> theseus.admin.v1.ListUpdatesRequest
-	18, // 66: theseus.admin.v1.AdminService.Plan:input_type -> theseus.admin.v1.PlanRequest
-	20, // 67: theseus.admin.v1.AdminService.Reload:input_type -> theseus.admin.v1.ReloadRequest
-	22, // 68: theseus.admin.v1.AdminService.Rollback:input_type -> theseus.admin.v1.RollbackRequest
-	24, // 69: theseus.admin.v1.AdminService.Upgrade:input_type -> theseus.admin.v1.UpgradeRequest
-	27, // 70: theseus.admin.v1.AdminService.WatchEvents:input_type -> theseus.admin.v1.WatchEventsRequest
-	29, // 71: theseus.admin.v1.AdminService.ListLogs:input_type -> theseus.admin.v1.ListLogsRequest
-	1,  // 72: theseus.admin.v1.AdminService.GetStatus:output_type -> theseus.admin.v1.GetStatusResponse
-	3,  // 73: theseus.admin.v1.AdminService.ListGenerations:output_type -> theseus.admin.v1.ListGenerationsResponse
-	5,  // 74: theseus.admin.v1.AdminService.GetGeneration:output_type -> theseus.admin.v1.GetGenerationResponse
-	7,  // 75: theseus.admin.v1.AdminService.DiffGenerations:output_type -> theseus.admin.v1.DiffGenerationsResponse
-	9,  // 76: theseus.admin.v1.AdminService.ListUnits:output_type -> theseus.admin.v1.ListUnitsResponse
-	11, // 77: theseus.admin.v1.AdminService.ListJobs:output_type -> theseus.admin.v1.ListJobsResponse
-	13, // 78: theseus.admin.v1.AdminService.ListRuns:output_type -> theseus.admin.v1.ListRunsResponse
-	15, // 79: theseus.admin.v1.AdminService.GetRun:output_type -> theseus.admin.v1.GetRunResponse
-	17, // 80: theseus.admin.v1.AdminService.ListUpdates:output_type -> theseus.admin.v1.ListUpdatesResponse
-	19, // 81: theseus.admin.v1.AdminService.Plan:output_type -> theseus.admin.v1.PlanResponse
-	21, // 82: theseus.admin.v1.AdminService.Reload:output_type -> theseus.admin.v1.ReloadResponse
-	23, // 83: theseus.admin.v1.AdminService.Rollback:output_type -> theseus.admin.v1.RollbackResponse
-	25, // 84: theseus.admin.v1.AdminService.Upgrade:output_type -> theseus.admin.v1.UpgradeResponse
-	28, // 85: theseus.admin.v1.AdminService.WatchEvents:output_type -> theseus.admin.v1.WatchEventsResponse
-	30, // 86: theseus.admin.v1.AdminService.ListLogs:output_type -> theseus.admin.v1.ListLogsResponse
-	72, // [72:87] is the sub-list for method output_type
-	57, // [57:72] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	36, // 26: theseus.admin.v1.Status.program:type_name -> theseus.admin.v1.Program
+	33, // 27: theseus.admin.v1.Process.draining:type_name -> theseus.admin.v1.OldProcess
+	55, // 28: theseus.admin.v1.OldProcess.since:type_name -> google.protobuf.Timestamp
+	47, // 29: theseus.admin.v1.Staged.problems:type_name -> theseus.admin.v1.Problem
+	55, // 30: theseus.admin.v1.Staged.seen:type_name -> google.protobuf.Timestamp
+	55, // 31: theseus.admin.v1.Generation.created:type_name -> google.protobuf.Timestamp
+	54, // 32: theseus.admin.v1.Generation.drained_in:type_name -> google.protobuf.Duration
+	54, // 33: theseus.admin.v1.Generation.freed_in:type_name -> google.protobuf.Duration
+	36, // 34: theseus.admin.v1.Generation.program:type_name -> theseus.admin.v1.Program
+	55, // 35: theseus.admin.v1.Program.time:type_name -> google.protobuf.Timestamp
+	55, // 36: theseus.admin.v1.Job.next:type_name -> google.protobuf.Timestamp
+	55, // 37: theseus.admin.v1.Job.last:type_name -> google.protobuf.Timestamp
+	55, // 38: theseus.admin.v1.Run.scheduled:type_name -> google.protobuf.Timestamp
+	55, // 39: theseus.admin.v1.Run.started:type_name -> google.protobuf.Timestamp
+	54, // 40: theseus.admin.v1.Run.duration:type_name -> google.protobuf.Duration
+	42, // 41: theseus.admin.v1.Run.steps:type_name -> theseus.admin.v1.RunStep
+	55, // 42: theseus.admin.v1.RunStep.started:type_name -> google.protobuf.Timestamp
+	54, // 43: theseus.admin.v1.RunStep.duration:type_name -> google.protobuf.Duration
+	47, // 44: theseus.admin.v1.Update.problems:type_name -> theseus.admin.v1.Problem
+	47, // 45: theseus.admin.v1.Update.warnings:type_name -> theseus.admin.v1.Problem
+	46, // 46: theseus.admin.v1.Update.phases:type_name -> theseus.admin.v1.Phase
+	55, // 47: theseus.admin.v1.Update.started:type_name -> google.protobuf.Timestamp
+	55, // 48: theseus.admin.v1.Update.ended:type_name -> google.protobuf.Timestamp
+	45, // 49: theseus.admin.v1.Update.trial:type_name -> theseus.admin.v1.Trial
+	44, // 50: theseus.admin.v1.Update.migrations:type_name -> theseus.admin.v1.Migration
+	54, // 51: theseus.admin.v1.Migration.took:type_name -> google.protobuf.Duration
+	55, // 52: theseus.admin.v1.Trial.ended:type_name -> google.protobuf.Timestamp
+	54, // 53: theseus.admin.v1.Phase.duration:type_name -> google.protobuf.Duration
+	38, // 54: theseus.admin.v1.Plan.changes:type_name -> theseus.admin.v1.FileChange
+	47, // 55: theseus.admin.v1.Plan.problems:type_name -> theseus.admin.v1.Problem
+	47, // 56: theseus.admin.v1.Plan.warnings:type_name -> theseus.admin.v1.Problem
+	55, // 57: theseus.admin.v1.Event.time:type_name -> google.protobuf.Timestamp
+	56, // 58: theseus.admin.v1.Event.data:type_name -> google.protobuf.Value
+	43, // 59: theseus.admin.v1.Refusal.update:type_name -> theseus.admin.v1.Update
+	0,  // 60: theseus.admin.v1.AdminService.GetStatus:input_type -> theseus.admin.v1.GetStatusRequest
+	2,  // 61: theseus.admin.v1.AdminService.ListGenerations:input_type -> theseus.admin.v1.ListGenerationsRequest
+	4,  // 62: theseus.admin.v1.AdminService.GetGeneration:input_type -> theseus.admin.v1.GetGenerationRequest
+	6,  // 63: theseus.admin.v1.AdminService.DiffGenerations:input_type -> theseus.admin.v1.DiffGenerationsRequest
+	8,  // 64: theseus.admin.v1.AdminService.ListUnits:input_type -> theseus.admin.v1.ListUnitsRequest
+	10, // 65: theseus.admin.v1.AdminService.ListJobs:input_type -> theseus.admin.v1.ListJobsRequest
+	12, // 66: theseus.admin.v1.AdminService.ListRuns:input_type -> theseus.admin.v1.ListRunsRequest
+	14, // 67: theseus.admin.v1.AdminService.GetRun:input_type -> theseus.admin.v1.GetRunRequest
+	16, // 68: theseus.admin.v1.AdminService.ListUpdates:input_type -> theseus.admin.v1.ListUpdatesRequest
+	18, // 69: theseus.admin.v1.AdminService.Plan:input_type -> theseus.admin.v1.PlanRequest
+	20, // 70: theseus.admin.v1.AdminService.Reload:input_type -> theseus.admin.v1.ReloadRequest
+	22, // 71: theseus.admin.v1.AdminService.Rollback:input_type -> theseus.admin.v1.RollbackRequest
+	24, // 72: theseus.admin.v1.AdminService.Upgrade:input_type -> theseus.admin.v1.UpgradeRequest
+	27, // 73: theseus.admin.v1.AdminService.WatchEvents:input_type -> theseus.admin.v1.WatchEventsRequest
+	29, // 74: theseus.admin.v1.AdminService.ListLogs:input_type -> theseus.admin.v1.ListLogsRequest
+	1,  // 75: theseus.admin.v1.AdminService.GetStatus:output_type -> theseus.admin.v1.GetStatusResponse
+	3,  // 76: theseus.admin.v1.AdminService.ListGenerations:output_type -> theseus.admin.v1.ListGenerationsResponse
+	5,  // 77: theseus.admin.v1.AdminService.GetGeneration:output_type -> theseus.admin.v1.GetGenerationResponse
+	7,  // 78: theseus.admin.v1.AdminService.DiffGenerations:output_type -> theseus.admin.v1.DiffGenerationsResponse
+	9,  // 79: theseus.admin.v1.AdminService.ListUnits:output_type -> theseus.admin.v1.ListUnitsResponse
+	11, // 80: theseus.admin.v1.AdminService.ListJobs:output_type -> theseus.admin.v1.ListJobsResponse
+	13, // 81: theseus.admin.v1.AdminService.ListRuns:output_type -> theseus.admin.v1.ListRunsResponse
+	15, // 82: theseus.admin.v1.AdminService.GetRun:output_type -> theseus.admin.v1.GetRunResponse
+	17, // 83: theseus.admin.v1.AdminService.ListUpdates:output_type -> theseus.admin.v1.ListUpdatesResponse
+	19, // 84: theseus.admin.v1.AdminService.Plan:output_type -> theseus.admin.v1.PlanResponse
+	21, // 85: theseus.admin.v1.AdminService.Reload:output_type -> theseus.admin.v1.ReloadResponse
+	23, // 86: theseus.admin.v1.AdminService.Rollback:output_type -> theseus.admin.v1.RollbackResponse
+	25, // 87: theseus.admin.v1.AdminService.Upgrade:output_type -> theseus.admin.v1.UpgradeResponse
+	28, // 88: theseus.admin.v1.AdminService.WatchEvents:output_type -> theseus.admin.v1.WatchEventsResponse
+	30, // 89: theseus.admin.v1.AdminService.ListLogs:output_type -> theseus.admin.v1.ListLogsResponse
+	75, // [75:90] is the sub-list for method output_type
+	60, // [60:75] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_admin_proto_init() }
@@ -4343,7 +4524,7 @@ func file_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_admin_proto_rawDesc), len(file_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   53,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -9,11 +9,14 @@ import (
 	"github.com/theseus-run/theseus/internal/cli"
 )
 
-// version is set by the linker for releases.
-var version = "0.1.0-dev"
+// The linker sets these for releases.
+var (
+	version = "0.1.0-dev"
+	counter = "0" // the rollback counter: a number, raised when a return to what was before would be harmful
+)
 
 func main() {
-	b := cli.Build{Version: version}
+	b := cli.Build{Version: version, Counter: counter}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			switch s.Key {
@@ -21,6 +24,8 @@ func main() {
 				b.Commit = s.Value
 			case "vcs.time":
 				b.Time = s.Value
+			case "vcs.modified":
+				b.Modified = s.Value == "true"
 			}
 		}
 	}

@@ -22,14 +22,19 @@ type changeFlags struct {
 	message string
 	expect  int32
 	json    bool
+	force   bool
 
 	irreversible bool
 }
+
+// forceHelp tells what --force does where something is made live.
+const forceHelp = "let in what states a lower rollback counter than a version that has proved itself"
 
 func (f *changeFlags) add(c *cobra.Command) {
 	f.flags(c)
 	c.Flags().StringVarP(&f.message, "message", "m", "", "why, for the history")
 	c.Flags().Int32Var(&f.expect, "expect", 0, "fail with status 5 unless this generation is live")
+	c.Flags().BoolVar(&f.force, "force", false, forceHelp)
 	c.Flags().BoolVar(&f.irreversible, "irreversible", false, "allow a change of the data of scripts that cannot be undone")
 	c.Flags().BoolVar(&f.json, "json", false, "print one JSON object")
 }
@@ -47,7 +52,7 @@ changes under run --no-watch.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			f.arg(args)
 			return e.change(c.Context(), &f, func(ctx context.Context, client *admin.Client) (*adminv1.Update, error) {
-				r, err := client.Reload(ctx, connect.NewRequest(&adminv1.ReloadRequest{Message: f.message, ExpectedGeneration: f.expect, Irreversible: f.irreversible}))
+				r, err := client.Reload(ctx, connect.NewRequest(&adminv1.ReloadRequest{Message: f.message, ExpectedGeneration: f.expect, Force: f.force, Irreversible: f.irreversible}))
 				if err != nil {
 					return nil, err
 				}
@@ -66,7 +71,8 @@ func newRollback(e *env) *cobra.Command {
 		Short: "Return to an earlier generation, by default the one before",
 		Long: `Rollback makes a kept generation live again at once. The disk stays as it is:
 status shows it as drift until the next change or a reload. A generation that is
-not kept has status 4, one that is live already status 5.`,
+not kept has status 4. One that states a lower rollback counter (rollout.counter)
+than a generation that has proved itself is refused with status 3, unless with --force.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			number := 0
@@ -78,7 +84,7 @@ not kept has status 4, one that is live already status 5.`,
 				number = n
 			}
 			return e.change(c.Context(), &f, func(ctx context.Context, client *admin.Client) (*adminv1.Update, error) {
-				r, err := client.Rollback(ctx, connect.NewRequest(&adminv1.RollbackRequest{Generation: int32(number), Message: f.message, ExpectedGeneration: f.expect, Irreversible: f.irreversible}))
+				r, err := client.Rollback(ctx, connect.NewRequest(&adminv1.RollbackRequest{Generation: int32(number), Message: f.message, ExpectedGeneration: f.expect, Force: f.force, Irreversible: f.irreversible}))
 				if err != nil {
 					return nil, err
 				}

@@ -6,7 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/theseus-run/theseus/app"
 	"github.com/theseus-run/theseus/app/manifest"
+	"github.com/theseus-run/theseus/internal/executable"
 	"github.com/theseus-run/theseus/script/workflow"
 )
 
@@ -36,22 +38,30 @@ func newVersion(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version, commit and Go version of this binary",
-		Args:  cobra.NoArgs,
+		Long: `Version prints which binary this is; a plus sign behind the commit stands for
+changes that are not in it. With --json it also prints the commit's time, the
+SHA-256 of its own file, and its rollback counter where it has one.`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := struct {
-				Version string `json:"version"`
-				Commit  string `json:"commit,omitempty"`
-				Time    string `json:"time,omitempty"`
-				Go      string `json:"go"`
-				OS      string `json:"os"`
-				Arch    string `json:"arch"`
-			}{e.build.Version, e.build.Commit, e.build.Time, runtime.Version(), runtime.GOOS, runtime.GOARCH}
+				app.Program
+				Go   string `json:"go"`
+				OS   string `json:"os"`
+				Arch string `json:"arch"`
+			}{*e.program, runtime.Version(), runtime.GOOS, runtime.GOARCH}
 			if asJSON {
+				var err error
+				if v.Digest, err = executable.SelfDigest(); err != nil {
+					return err
+				}
 				return printJSON(e.out, v)
 			}
 			commit := ""
 			if v.Commit != "" {
 				commit = " " + short(v.Commit)
+			}
+			if v.Modified {
+				commit += "+"
 			}
 			_, err := fmt.Fprintf(e.out, "theseus %s%s %s %s/%s\n", v.Version, commit, v.Go, v.OS, v.Arch)
 			return err

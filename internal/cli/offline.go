@@ -26,7 +26,7 @@ func stateDir(args []string, state string) string {
 
 func newApply(e *env) *cobra.Command {
 	var state, message string
-	var asJSON, irreversible bool
+	var asJSON, force, irreversible bool
 	c := &cobra.Command{
 		Use:   "apply [DIR|FILE]",
 		Short: "Make what is on disk the version that the next start serves",
@@ -42,8 +42,8 @@ reload there.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			u, err := app.Apply(c.Context(), dirArg(args), app.Options{
-				Engines: engines.All(), StateDir: state, Log: slog.New(slog.DiscardHandler), Version: e.build.Version,
-			}, app.Change{Trigger: "apply", Message: message, Irreversible: irreversible})
+				Engines: engines.All(), StateDir: state, Log: slog.New(slog.DiscardHandler), Version: e.build.Version, Program: e.program,
+			}, app.Change{Trigger: "apply", Who: self(), Message: message, Force: force, Irreversible: irreversible})
 			if asJSON && u.ID != "" {
 				err = errors.Join(err, printJSON(e.out, u))
 			}
@@ -60,6 +60,7 @@ reload there.`,
 	}
 	c.Flags().StringVar(&state, "state", "", "directory of the history (default: .theseus in the app)")
 	c.Flags().StringVarP(&message, "message", "m", "", "why, for the history")
+	c.Flags().BoolVar(&force, "force", false, forceHelp)
 	c.Flags().BoolVar(&irreversible, "irreversible", false, "allow a change of the data of scripts that cannot be undone")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the update as JSON in place of the ack")
 	return c

@@ -3,29 +3,53 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"io"
+	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/theseus-run/theseus/app"
 )
 
 // Build is what the program knows about itself.
 type Build struct {
-	Version string
-	Commit  string
-	Time    string
+	Version  string
+	Commit   string // the revision that it was built from; empty when that is not known
+	Modified bool   // with changes that are not in Commit
+	Time     string // of Commit, RFC 3339
+	Counter  string // the rollback counter, a decimal number; empty is 0
+}
+
+// program is the fingerprint, without the digest.
+func (b Build) program() (*app.Program, error) {
+	p := &app.Program{Version: b.Version, Commit: b.Commit, Modified: b.Modified}
+	p.Time, _ = time.Parse(time.RFC3339, b.Time)
+	var err error
+	if p.Counter, err = strconv.ParseInt(cmp.Or(b.Counter, "0"), 10, 64); err != nil || p.Counter < 0 {
+		return nil, fmt.Errorf("this program was linked with the counter %q, which is no number from 0", b.Counter)
+	}
+	return p, nil
 }
 
 // env is what commands share.
 type env struct {
 	build       Build
+	program     *app.Program
 	in          io.Reader
 	out, errOut io.Writer
 }
 
 // Main runs the command line args and returns the exit status.
 func Main(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer, build Build) int {
-	e := &env{build: build, in: in, out: out, errOut: errOut}
+	program, err := build.program()
+	if err != nil {
+		return report(errOut, err)
+	}
+	e := &env{build: build, program: program, in: in, out: out, errOut: errOut}
 	root := newRoot(e)
 	root.SetArgs(args)
 	root.SetIn(in)

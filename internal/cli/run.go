@@ -111,7 +111,7 @@ func (e *env) run(ctx context.Context, path string, f runFlags) error {
 	signal.Notify(signals, handledSignals...) // to the very end: a late one must not change the exit status
 
 	start := time.Now()
-	process, err := instance.NewProcess(upgrade.Options{CheckArgs: checkArgs(), PIDFile: f.pidFile, Rendezvous: f.rendezvous, Probation: f.probation, Log: log})
+	process, err := instance.NewProcess(upgrade.Options{CheckArgs: checkArgs(), Counter: e.program.Counter, PIDFile: f.pidFile, Rendezvous: f.rendezvous, Probation: f.probation, Log: log})
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (e *env) run(ctx context.Context, path string, f runFlags) error {
 	defer settled()
 	in, err := instance.Start(starting, path, instance.Options{
 		Listen: f.listen, Admin: f.admin, Version: e.build.Version, Events: events, Process: process,
-		App: app.Options{Log: log, Watch: !f.noWatch, Notice: true, Poll: f.poll, Quiet: f.quiet, StateDir: f.state},
+		App: app.Options{Log: log, Program: e.program, Watch: !f.noWatch, Notice: true, Poll: f.poll, Quiet: f.quiet, StateDir: f.state},
 	})
 	if err != nil && starting.Err() != nil && ctx.Err() == nil {
 		return failure(ExitInterrupted, "", "interrupted while starting")
@@ -188,7 +188,7 @@ func (e *env) serve(ctx context.Context, in *instance.Instance, signals <-chan o
 			switch {
 			case isReload(s):
 				go func() { // the outcome is logged by the update itself
-					_, _ = in.App.Reload(ctx, app.Change{Trigger: "signal"})
+					_, _ = in.App.Reload(ctx, app.Change{Trigger: "signal", Who: "SIGHUP"})
 				}()
 			case isUpgrade(s):
 				go func() { _ = in.Upgrade(ctx) }() // the outcome is logged by the upgrade itself

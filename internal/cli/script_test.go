@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -17,10 +19,20 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"theseus": func() {
 			doomed()
-			b := cli.Build{Version: "1.2.3-test", Commit: "0123456789abcdef", Time: "2030-01-02T03:04:05Z"}
+			b := cli.Build{Version: "1.2.3-test", Commit: "0123456789abcdef", Time: "2030-01-02T03:04:05Z", Counter: stated()}
 			os.Exit(cli.Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, b))
 		},
 	})
+}
+
+// stated is the rollback counter that a test has put beside the program.
+func stated() string {
+	exe, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	text, _ := os.ReadFile(filepath.Join(filepath.Dir(exe), "counter"))
+	return strings.TrimSpace(string(text))
 }
 
 // TestScript runs testdata/script, one behaviour a file. [race] is true under

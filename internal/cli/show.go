@@ -4,55 +4,120 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/spf13/cobra"
 
-	"github.com/theseus-run/theseus/admin"
-	adminv1 "github.com/theseus-run/theseus/admin/v1"
 	"github.com/theseus-run/theseus/app"
 )
 
 func newShow(e *env) *cobra.Command {
-	var t target
+	var f pastFlags
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "show UPDATE",
-		Short: "Show one update: who, when, what, why, how long, and what became of it",
-		Long: `Show tells all that is known of the update with that id; history lists them. What
-it changed is shown too, if the generations before and after it are still kept.`,
+		Use:   "show UPDATE|GENERATION",
+		Short: "Show one update or generation: who, when, what, why, how long, and what became of it",
+		Long: `Show tells all that is known of the update with that id, or of the generation with
+that number; history lists them. What an update changed is shown too, if the
+generations before and after it are still kept.
+
+Without a running instance it reads what is on disk, and says so.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return t.call(c.Context(), func(ctx context.Context, client *admin.Client) error {
-				r, err := client.ListUpdates(ctx, connect.NewRequest(&adminv1.ListUpdatesRequest{Limit: math.MaxInt32}))
-				if err != nil {
-					return err
+			return f.read(c.Context(), e, func(ctx context.Context, p past) error {
+				if n, err := strconv.Atoi(args[0]); err == nil && n > 0 {
+					return e.showGeneration(ctx, p, n, asJSON)
 				}
-				for _, m := range r.Msg.GetUpdates() {
-					if m.GetId() != args[0] {
-						continue
-					}
-					s := shown{Update: admin.UpdateFrom(m)}
-					if s.Generation > 0 && s.From > 0 && s.From != s.Generation {
-						s.Changes, _ = diff(ctx, client, s.From, s.Generation) // they may not be kept any more
-					}
-					if asJSON {
-						return printJSON(e.out, s)
-					}
-					s.print(e.out)
-					return nil
-				}
-				return failure(ExitNotFound, "`theseus history` lists the updates", "there is no update %q in the history", args[0])
+				return e.showUpdate(ctx, p, args[0], asJSON)
 			})
 		},
+		ValidArgsFunction: f.completeGenerations,
 	}
-	t.flags(c)
+	f.add(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return c
+}
+
+func (e *env) showUpdate(ctx context.Context, p past, id string, asJSON bool) error {
+	all, err := p.Updates(ctx, 0)
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(all, func(u app.Update) bool { return u.ID == id })
+	if at < 0 {
+		return failure(ExitNotFound, "`theseus history` lists the updates", "there is no update %q in the history", id)
+	}
+	s := shown{Update: all[at]}
+	if s.Generation > 0 && s.From > 0 && s.From != s.Generation {
+		s.Changes, _ = p.Diff(ctx, s.From, s.Generation) // they may not be kept any more
+	}
+	if asJSON {
+		return printJSON(e.out, s)
+	}
+	s.print(e.out)
+	return nil
+}
+
+func (e *env) showGeneration(ctx context.Context, p past, n int, asJSON bool) error {
+	g, err := p.Generation(ctx, n)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(e.out, g)
+	}
+	row := rows(e.out)
+	row("generation", "%d", g.Number)
+	row("state", "%s", g.State)
+	row("digest", "%s", g.Digest)
+	row("made", "%s", g.Created.Format(time.RFC3339Nano))
+	row("by", "%s", by(g.Trigger, g.Who))
+	row("update", "%s", g.Update)
+	if g.Message != "" {
+		row("message", "%s", g.Message)
+	}
+	row("made of", "%s, %s (%d carried), %s", plural(g.Files, "file"), plural(g.Units, "unit"), g.Carried, plural(g.Tests, "test"))
+	if g.Counter > 0 {
+		row("counter", "%d", g.Counter)
+	}
+	if q := g.Program; q != nil {
+		printProgram(row, *q)
+	}
+	for _, c := range g.Content {
+		fmt.Fprintf(e.out, "  %s  %s\n", short(c.Digest), clean(c.Path))
+	}
+	return nil
+}
+
+// printProgram prints the fingerprint of a program.
+func printProgram(row func(name, format string, args ...any), p app.Program) {
+	row("program", "theseus %s", p.Version)
+	if p.Commit != "" {
+		commit := p.Commit
+		if p.Modified {
+			commit += " with changes that are not committed"
+		}
+		row("commit", "%s", commit)
+	}
+	if !p.Time.IsZero() {
+		row("committed", "%s", p.Time.Format(time.RFC3339))
+	}
+	if p.Digest != "" {
+		row("sha256", "%s", p.Digest)
+	}
+	if p.Counter > 0 {
+		row("its counter", "%d", p.Counter)
+	}
+}
+
+// rows returns what prints a line of a name and a text.
+func rows(w io.Writer) func(name, format string, args ...any) {
+	return func(name, format string, args ...any) {
+		fmt.Fprintf(w, "%-12s%s\n", name, clean(fmt.Sprintf(format, args...)))
+	}
 }
 
 // shown is what show tells.
@@ -62,12 +127,10 @@ type shown struct {
 }
 
 func (s shown) print(w io.Writer) {
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-12s%s\n", name, clean(fmt.Sprintf(format, args...)))
-	}
+	row := rows(w)
 	row("update", "%s", s.ID)
 	row("outcome", "%s", s.Outcome)
-	row("by", "%s", s.Trigger)
+	row("by", "%s", by(s.Trigger, s.Who))
 	if s.Message != "" {
 		row("message", "%s", s.Message)
 	}
@@ -109,27 +172,16 @@ func printChange(w io.Writer, c app.FileChange, lines bool) {
 	}
 }
 
-// diff asks for what differs between two generations; 0 is the disk.
-func diff(ctx context.Context, client *admin.Client, from, to int) ([]app.FileChange, error) {
-	r, err := client.DiffGenerations(ctx, connect.NewRequest(&adminv1.DiffGenerationsRequest{From: int32(from), To: int32(to)}))
-	if err != nil {
-		return nil, err
-	}
-	var all []app.FileChange
-	for _, m := range r.Msg.GetChanges() {
-		all = append(all, admin.ChangeFrom(m))
-	}
-	return all, nil
-}
-
 func newDiff(e *env) *cobra.Command {
-	var t target
+	var f pastFlags
 	var asJSON, names bool
 	c := &cobra.Command{
 		Use:   "diff GENERATION [GENERATION]",
 		Short: "Show what differs between two kept generations, or one and the disk",
 		Long: `Diff prints the files that differ, and their lines. With one generation, or with
-"disk" for one of them, it compares with what is on disk.`,
+"disk" for one of them, it compares with what is on disk.
+
+Without a running instance it reads the kept generations from disk, and says so.`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			from, err := generationArg(args[0])
@@ -142,8 +194,8 @@ func newDiff(e *env) *cobra.Command {
 					return err
 				}
 			}
-			return t.call(c.Context(), func(ctx context.Context, client *admin.Client) error {
-				changes, err := diff(ctx, client, from, to)
+			return f.read(c.Context(), e, func(ctx context.Context, p past) error {
+				changes, err := p.Diff(ctx, from, to)
 				if err != nil {
 					return err
 				}
@@ -156,9 +208,9 @@ func newDiff(e *env) *cobra.Command {
 				return nil
 			})
 		},
-		ValidArgsFunction: t.completeGenerations,
+		ValidArgsFunction: f.completeGenerations,
 	}
-	t.flags(c)
+	f.add(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
 	c.Flags().BoolVar(&names, "name-only", false, "print only the names of the files")
 	return c

@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -98,6 +96,9 @@ func printStatus(w io.Writer, s app.Status) {
 	}
 	row("watching", "%s", s.Watch)
 	row("process", "pid %d, theseus %s, up %s", s.PID, s.Version, time.Since(s.Started).Round(time.Second))
+	if p := s.Program; p != nil {
+		row("program", "%s", clean(p.String()))
+	}
 	if p := s.Process; p != nil {
 		row("upgrades", "process generation %d, %s", p.Generation, clean(p.State))
 		for _, o := range p.Draining {
@@ -122,7 +123,7 @@ func short(digest string) string {
 }
 
 func newHistory(e *env) *cobra.Command {
-	var t target
+	var f pastFlags
 	var asJSON bool
 	var limit int
 	c := &cobra.Command{
@@ -130,28 +131,23 @@ func newHistory(e *env) *cobra.Command {
 		Short: "List generations that can be returned to, and the updates that were refused",
 		Long: `History lists the kept generations, newest first, with the traffic that each
 served since the process started, and the latest updates with their outcomes.
-The manifest's rollout.keep says how many generations are kept.`,
+The manifest's rollout.keep says how many generations are kept.
+
+Without a running instance it reads what is on disk, and says so.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			t.arg(args)
-			return t.call(c.Context(), func(ctx context.Context, client *admin.Client) error {
-				gens, err := client.ListGenerations(ctx, connect.NewRequest(&adminv1.ListGenerationsRequest{Limit: int32(limit)}))
-				if err != nil {
-					return err
-				}
-				ups, err := client.ListUpdates(ctx, connect.NewRequest(&adminv1.ListUpdatesRequest{Limit: int32(cmp.Or(limit, math.MaxInt32))}))
-				if err != nil {
-					return err
-				}
+			f.arg(args)
+			return f.read(c.Context(), e, func(ctx context.Context, p past) error {
 				var h struct {
 					Generations []app.GenerationInfo `json:"generations"`
 					Updates     []app.Update         `json:"updates"`
 				}
-				for _, g := range gens.Msg.GetGenerations() {
-					h.Generations = append(h.Generations, admin.GenerationFrom(g))
+				var err error
+				if h.Generations, err = p.Generations(ctx, limit); err != nil {
+					return err
 				}
-				for _, u := range ups.Msg.GetUpdates() {
-					h.Updates = append(h.Updates, admin.UpdateFrom(u))
+				if h.Updates, err = p.Updates(ctx, limit); err != nil {
+					return err
 				}
 				if asJSON {
 					return printJSON(e.out, h)
@@ -161,7 +157,7 @@ The manifest's rollout.keep says how many generations are kept.`,
 			})
 		},
 	}
-	t.flags(c)
+	f.add(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	c.Flags().IntVarP(&limit, "limit", "n", 20, "at most this many of each; 0 for all that the instance knows")
 	return c
@@ -171,7 +167,7 @@ func printHistory(w io.Writer, gens []app.GenerationInfo, ups []app.Update) {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(tw, "GEN\tSTATE\tMADE\tBY\tUNITS\tTESTS\tREQUESTS\tFAILED\tDIGEST\tMESSAGE")
 	for _, g := range gens {
-		fmt.Fprintf(tw, "%d\t%s\t%s\t%s\t%d (%d carried)\t%d\t%d\t%d\t%s\t%s\n", g.Number, g.State, g.Created.Format("Jan 02 15:04:05"), g.Trigger,
+		fmt.Fprintf(tw, "%d\t%s\t%s\t%s\t%d (%d carried)\t%d\t%d\t%d\t%s\t%s\n", g.Number, g.State, g.Created.Format("Jan 02 15:04:05"), clean(by(g.Trigger, g.Who)),
 			g.Units, g.Carried, g.Tests, g.Requests, g.Failed, short(g.Digest), clean(g.Message))
 	}
 	_ = tw.Flush()
@@ -197,7 +193,7 @@ func printHistory(w io.Writer, gens []app.GenerationInfo, ups []app.Update) {
 				why = clean(u.Trial.Why)
 			}
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", u.ID, u.Ended.Format("15:04:05"), u.Trigger, u.Outcome, trial, u.From, to, u.Ended.Sub(u.Started).Round(time.Millisecond), why)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\n", u.ID, u.Ended.Format("15:04:05"), clean(by(u.Trigger, u.Who)), u.Outcome, trial, u.From, to, u.Ended.Sub(u.Started).Round(time.Millisecond), why)
 	}
 	_ = tw.Flush()
 }

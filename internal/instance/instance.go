@@ -293,13 +293,13 @@ func (in *Instance) Replaced() <-chan struct{} {
 	return in.process.Replaced()
 }
 
-// Upgrade replaces the running process by what is now in the file that it was
-// started from; see [admin.Options].
+// Upgrade replaces the running process, which was sent SIGUSR2, by what is now in
+// the file that it was started from; see [admin.Options].
 func (in *Instance) Upgrade(ctx context.Context) error {
 	if in.process == nil {
 		return errors.ErrUnsupported
 	}
-	_, err := in.process.upgrade(ctx, admin.UpgradeRequest{})
+	_, err := in.process.upgrade(ctx, admin.UpgradeRequest{Who: "SIGUSR2"})
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,7 +25,8 @@ import (
 // [NewProcess], before anything else, and give it to [Start].
 type Process struct {
 	up       *upgrade.Upgrader
-	replaced chan struct{} // closed when another process is the service
+	replaced chan struct{}           // closed when another process is the service
+	app      atomic.Pointer[app.App] // nil before it is provided
 
 	mu     sync.Mutex
 	early  []upgrade.Event     // what happened before somebody listened
@@ -43,6 +45,7 @@ func NewProcess(opt upgrade.Options) (*Process, error) {
 	if opt.Log != nil {
 		opt.Log = slog.New(withoutEvents{opt.Log.Handler()})
 	}
+	opt.Accept = p.accept
 	next := opt.OnEvent
 	opt.OnEvent = func(e upgrade.Event) {
 		p.onEvent(e)
@@ -133,11 +136,28 @@ func (p *Process) received(name string, version int) ([]byte, error) {
 
 // provide hands the token to whoever follows. The data of scripts is on disk.
 func (p *Process) provide(a *app.App, token string) {
+	p.app.Store(a)
 	p.up.ProvideState(tokenState, tokenVersion, func(_ context.Context, w io.Writer) error {
 		_, err := io.WriteString(w, token)
 		return err
 	})
 	p.up.Singleton("app", single{a})
+}
+
+// whoKey is for the name of who asked for an upgrade, in its context.
+type whoKey struct{}
+
+// accept asks the app whether a program may take over.
+func (p *Process) accept(ctx context.Context, r upgrade.Release, force bool) error {
+	a := p.app.Load()
+	if a == nil {
+		return errors.New("this process has no app yet")
+	}
+	who, ok := ctx.Value(whoKey{}).(string)
+	if !ok {
+		who = "rendezvous"
+	}
+	return a.AcceptProgram(app.Program{Version: r.Version, Digest: r.Digest, Counter: r.Counter}, who, force)
 }
 
 // single makes an app a [upgrade.Singleton]: its history and its schedule.
@@ -192,6 +212,7 @@ func (p *Process) openOwned(ctx context.Context, path string) (l *upgrade.Listen
 
 // upgrade replaces the process; see [admin.Options].
 func (p *Process) upgrade(ctx context.Context, r admin.UpgradeRequest) (admin.Upgrade, error) {
+	ctx = context.WithValue(ctx, whoKey{}, r.Who)
 	type outcome struct {
 		report *upgrade.Report
 		err    error
