@@ -43,7 +43,8 @@ func (b *bench) faults(ctx context.Context, picked func(name string) bool) ([]Fa
 	for i, c := range cases {
 		if c.bad, err = c.program(ctx, b.builder, good[0]); err != nil {
 			errs[i] = err
-			break
+			c.row.wrong("the program could not be made: %v", err)
+			continue
 		}
 		slots <- struct{}{}
 		dir := b.newDir()
@@ -51,6 +52,7 @@ func (b *bench) faults(ctx context.Context, picked func(name string) bool) ([]Fa
 			defer func() { <-slots }()
 			b.progress("faults: case %d of %d, %s", i+1, len(cases), c.row.name())
 			if err := c.run(ctx, dir); err != nil {
+				c.row.wrong("not carried out: %v", err)
 				errs[i] = fmt.Errorf("%s: %w", c.row.name(), err)
 			}
 		})

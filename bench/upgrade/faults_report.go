@@ -32,6 +32,7 @@ type Trials struct {
 	FaultsLoads string     `json:"faults_load_average,omitempty"`
 	StormsLoads string     `json:"storms_load_average,omitempty"`
 	KillsLoads  string     `json:"kills_load_average,omitempty"`
+	Tallies     []Tally    `json:"tallies,omitempty"`
 }
 
 // trial runs a section that mistreats the service; there is only ours to mistreat.
@@ -46,12 +47,17 @@ func (b *bench) trial(ctx context.Context, t *Trials, section string, p *Peer) (
 	case "faults":
 		t.Faults, err = b.faults(ctx, func(name string) bool { return strings.Contains(name, b.trials.match) })
 		t.FaultsLoads = loads()
+		t.Tallies = append(t.Tallies, faultTally(t.Faults))
 	case "storms":
-		t.Storms, err = b.storms(ctx, t.Seed, b.trials.rounds(stormRounds))
+		rounds := b.trials.rounds(stormRounds)
+		t.Storms, err = b.storms(ctx, t.Seed, rounds)
 		t.StormsLoads = loads()
+		t.Tallies = append(t.Tallies, stormTally(t.Storms, rounds))
 	case "kills":
-		t.Kills, err = b.kills(ctx, t.Seed, b.trials.rounds(killRounds()))
+		rounds := b.trials.rounds(killRounds())
+		t.Kills, err = b.kills(ctx, t.Seed, rounds)
 		t.KillsLoads = loads()
+		t.Tallies = append(t.Tallies, killTallies(t.Kills, rounds)...)
 	}
 	return err
 }
@@ -70,6 +76,9 @@ func (t *Trials) judge(miss func(bool, string, ...any)) {
 		for _, w := range r.Wrong {
 			miss(false, "kills: %s: %s (again: -only kills -seed %d -round %d)", r.Victim, w.What, t.Seed, w.Round)
 		}
+	}
+	for _, tally := range t.Tallies {
+		miss(tally.Passed == tally.Planned, "%s: %d of %d", tally.Of, tally.Passed, tally.Planned)
 	}
 }
 
@@ -90,6 +99,12 @@ func (t *Trials) print(w io.Writer) {
 	faultTable(t.Faults).print(w, fmt.Sprintf("Bad releases at bad moments (load average %s)", t.FaultsLoads))
 	stormTable(t.Storms).print(w, fmt.Sprintf("Storms (seed %d, load average %s)", t.Seed, t.StormsLoads))
 	killTable(t.Kills).print(w, fmt.Sprintf("Kills (seed %d, load average %s)", t.Seed, t.KillsLoads))
+	if len(t.Tallies) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, tally := range t.Tallies {
+		fmt.Fprintf(w, "%s %d/%d\n", tally.Of, tally.Passed, tally.Planned)
+	}
 }
 
 func faultTable(rows []FaultRow) *table {

@@ -85,17 +85,31 @@ func (l *lane) run(ctx context.Context, seed uint64, rounds <-chan int) (err err
 	}
 	l.base = holdings(pid, portOf(l.s.addr))
 	for n := range rounds {
-		r := newKillRound(seed, n)
-		do := l.round
-		if r.victim == victimSupervisor || r.victim == victimWorker {
-			do = l.supervisedRound
-		}
-		if err := do(ctx, r); err != nil {
+		r, err := l.hit(ctx, newKillRound(seed, n))
+		if err != nil {
 			return fmt.Errorf("kills: round %d, %s: %w (again: -only kills -seed %d -round %d)", n, r.victim, err, seed, n)
 		}
 		l.done(r)
 	}
 	return ctx.Err()
+}
+
+// tooLate is how many times a round may find that its victim has ended already.
+const tooLate = 10
+
+// hit does a round, again at another moment if the victim had ended before that one.
+func (l *lane) hit(ctx context.Context, r *killRound) (*killRound, error) {
+	do := l.round
+	if r.victim == victimSupervisor || r.victim == victimWorker {
+		do = l.supervisedRound
+	}
+	for range tooLate {
+		if err := do(ctx, r); err != nil || !r.late || len(r.wrong) > 0 {
+			return r, err
+		}
+		r = &killRound{n: r.n, victim: r.victim, rng: r.rng, ports: map[int]bool{}, requests: r.requests}
+	}
+	return r, do(ctx, r)
 }
 
 func (l *lane) round(ctx context.Context, r *killRound) (err error) {
@@ -117,7 +131,8 @@ func (l *lane) round(ctx context.Context, r *killRound) (err error) {
 	}
 	sleep(ctx, 50*time.Millisecond) // what was lost at the end shows now
 	after, misses := l.load.seen()
-	r.requests, r.gaveUp = after-before, l.gaveUp(r)
+	r.requests += after - before
+	r.gaveUp = l.gaveUp(r)
 	l.blame(r, misses[known:])
 	return ctx.Err()
 }

@@ -140,8 +140,8 @@ func (l *lane) supervisedRound(ctx context.Context, r *killRound) (err error) {
 	r.settled = time.Since(r.at)
 	sleep(ctx, max(50*time.Millisecond, time.Until(begin.Add(killTiming.probation+200*time.Millisecond))))
 	load.stop()
-	var misses []miss
-	r.requests, misses = load.seen()
+	requests, misses := load.seen()
+	r.requests += requests
 	own.blame(r, misses)
 	r.gaveUp = own.gaveUp(r)
 	f.farewell(ctx, r)

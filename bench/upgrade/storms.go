@@ -106,6 +106,7 @@ func (b *bench) storms(ctx context.Context, seed uint64, rounds []int) ([]StormR
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
+				r.fail("not carried out: %v", err)
 				errs = append(errs, fmt.Errorf("storms: round %d, %s: %w (again: -only storms -seed %d -round %d)", n, r.Kind, err, seed, n))
 			}
 			if rows[r.Kind] == nil {

@@ -47,7 +47,8 @@ func (r *stormRound) stops(ctx context.Context) (err error) {
 }
 
 // pelt waits for a moment in an upgrade of a process and sends signals to it, to its
-// successor, or to both, as long as there is one of them, and returns whom.
+// successor, or to both, and to any other once these have ended, as long as there is one
+// at all. It returns whom.
 func (r *stormRound) pelt(ctx context.Context, group, old int, signals []int) map[int]bool {
 	limit := int64(20 * time.Millisecond)
 	if r.rng.IntN(2) == 0 {
@@ -63,7 +64,9 @@ func (r *stormRound) pelt(ctx context.Context, group, old int, signals []int) ma
 			return whom == 0 && pid != old || whom == 1 && pid == old
 		})
 		if len(targets) == 0 {
-			break
+			if targets = members(group); len(targets) == 0 {
+				break
+			}
 		}
 		pid := targets[r.rng.IntN(len(targets))]
 		sendSignal(pid, signals[r.rng.IntN(len(signals))])
