@@ -95,6 +95,9 @@ func (s *Supervisor) recover(why string) {
 		s.crashed = false
 		s.restarts++
 	}
+	if s.pause >= s.opt.pace.most {
+		s.takeTurns()
+	}
 	s.emit(Event{Kind: Waiting, Took: s.pause, Detail: why + "; connections wait"})
 	s.restart = s.after(s.pause, func() {
 		s.restart = nil

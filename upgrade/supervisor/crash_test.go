@@ -4,6 +4,7 @@ package supervisor
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -117,6 +118,51 @@ func TestCrashLoop(t *testing.T) {
 				t.Error("nothing was killed")
 			}
 		})
+	}
+}
+
+// TestEarlierProgram: when the program cannot be started any more, the one before the
+// upgrade is, also by a supervisor that was replaced since, and from a file that is
+// gone; when that fails in turn, the other one has another chance.
+func TestEarlierProgram(t *testing.T) {
+	t.Parallel()
+	w := start(t, nil)
+	w.snapshot()
+	next := filepath.Join(w.dir, "next")
+	replaceFile(t, next, func(name string) error { return copyFile(name, own(t), -1) })
+	runs := func(path string) func(answer) bool {
+		return func(a answer) bool {
+			exe, _ := os.Readlink("/proc/" + itoa(a.pid) + "/exe")
+			return strings.TrimSuffix(exe, " (deleted)") == path
+		}
+	}
+	if got := w.ordered("upgrade", next); got != "ok" {
+		t.Fatalf("upgrade: %s", got)
+	}
+	w.order("replace", next)
+	w.await(Replaced, 1)
+	second := w.asked("an answer of the second program", runs(next))
+	if err := os.Remove(w.program); err != nil {
+		t.Fatal(err)
+	}
+	w.config.Broken, w.config.BrokenIn = "exit", next
+	w.deploy()
+	_ = syscall.Kill(second.pid, syscall.SIGKILL)
+	e := w.await(FellBack, 1)
+	if !strings.Contains(e.Detail, next) || !strings.Contains(e.Detail, w.program) {
+		t.Errorf("the event says %q", e.Detail)
+	}
+	third := w.ask()
+	w.await(Serving, 3)
+	if !runs(w.program)(third) || third.count < second.count {
+		t.Errorf("%+v, before %+v", third, second)
+	}
+	w.config.Broken, w.config.BrokenIn = "exit", w.program
+	w.deploy()
+	_ = syscall.Kill(third.pid, syscall.SIGKILL)
+	w.await(FellBack, 2)
+	if a := w.ask(); !runs(next)(a) {
+		t.Errorf("%+v", a)
 	}
 }
 

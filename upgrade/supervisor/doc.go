@@ -45,6 +45,12 @@
 // and the supervisor plays its predecessor, with the snapshot. States are as old as
 // the last snapshot; state of singletons is lost with the process that owned it.
 //
+// Once the pauses have grown to 30 s, which takes about a minute of failures, the
+// program that was the service before the last upgrade has its turn, if it was another
+// file and no script: an event says so. It is started from a descriptor that was kept,
+// from the same snapshot, which it must be able to read. If it fails for as long the
+// other one is tried again. The next upgrade is up to the operator.
+//
 // In an upgrade whose old process dies the new one inherits the service by itself, so
 // nothing is started as long as that lives, but for [Options.ReadyTimeout].
 //

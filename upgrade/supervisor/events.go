@@ -16,6 +16,7 @@ const (
 	Draining  Kind = "draining"  // a worker has handed the service on
 	Ended     Kind = "ended"     // a worker has ended; Took since its start
 	Waiting   Kind = "waiting"   // no worker serves and connections wait; the next start follows after Took
+	FellBack  Kind = "fell back" // the program failed again and again: the one before it is started
 	Degraded  Kind = "degraded"  // the worker that serves misses heartbeats, or says that it is not well
 	Recovered Kind = "recovered" // it is well again; Took since it was degraded
 	Killed    Kind = "killed"    // a worker was killed; Detail says why
@@ -39,7 +40,7 @@ type Event struct {
 
 func (e Event) level() slog.Level {
 	switch e.Kind {
-	case Waiting, Degraded, Killed, Refused, Trouble:
+	case Waiting, FellBack, Degraded, Killed, Refused, Trouble:
 		return slog.LevelWarn
 	}
 	return slog.LevelInfo

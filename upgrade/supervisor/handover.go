@@ -36,6 +36,7 @@ type saved struct {
 	Pin     *handle       `json:"pin,omitempty"` // what a crash starts again
 	Path    string        `json:"path"`
 	Args    []string      `json:"args"`
+	Earlier *savedProgram `json:"earlier,omitempty"`
 	Workers []savedWorker `json:"workers"`
 	Serving int           `json:"serving"` // number of a worker
 	Started int           `json:"started"` // workers, ever
@@ -59,6 +60,13 @@ type handle struct {
 	FD     int    `json:"fd"`
 	Device uint64 `json:"dev"`
 	Inode  uint64 `json:"ino"`
+}
+
+// A savedProgram is what was the service before the last upgrade.
+type savedProgram struct {
+	Pin  handle   `json:"pin"`
+	Path string   `json:"path"`
+	Args []string `json:"args"`
 }
 
 type savedWorker struct {
@@ -107,6 +115,9 @@ func (v *saved) handles() []handle {
 		}
 	}
 	add(v.Pin)
+	if v.Earlier != nil {
+		all = append(all, v.Earlier.Pin)
+	}
 	for _, w := range v.Workers {
 		add(w.Link)
 		all = append(all, w.Beats)
@@ -166,7 +177,7 @@ func (v *saved) check() error {
 		}
 		seen[h.FD] = true
 	}
-	if v.PID < 1 || v.Path == "" || v.Pause < 0 {
+	if v.PID < 1 || v.Path == "" || v.Pause < 0 || v.Earlier != nil && v.Earlier.Path == "" {
 		return errors.New("process, program or pause is missing")
 	}
 	if err := v.checkWorkers(); err != nil {

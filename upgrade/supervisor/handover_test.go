@@ -16,7 +16,7 @@ import (
 func sample() *saved {
 	age := int64(time.Second)
 	return &saved{
-		PID: 7, Frozen: 1, Image: handle{3, 1, 1}, Pin: &handle{4, 1, 2}, Path: "/bin/service", Args: []string{"-v"}, Serving: 2, Started: 2,
+		PID: 7, Frozen: 1, Image: handle{3, 1, 1}, Pin: &handle{4, 1, 2}, Path: "/bin/service", Args: []string{"-v"}, Earlier: &savedProgram{handle{10, 1, 8}, "/bin/older", nil}, Serving: 2, Started: 2,
 		Workers: []savedWorker{
 			{Number: 1, PID: 8, State: StateDraining, Path: "/bin/service", Beats: handle{5, 1, 3}},
 			{Number: 2, PID: 9, State: StateServing, Path: "/bin/service", Link: &handle{6, 1, 4}, Beats: handle{7, 1, 5}, Greeted: true, Release: wire.Release{Path: "/bin/service"}},
@@ -56,6 +56,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"negative descriptor":      func(v *saved) { v.Workers[0].Beats.FD = -1 },
 		"descriptor twice":         func(v *saved) { v.Workers[0].Beats.FD = 3 },
 		"no program":               func(v *saved) { v.Path = "" },
+		"no earlier program":       func(v *saved) { v.Earlier.Path = "" },
 		"no process":               func(v *saved) { v.PID = 0 },
 		"no worker":                func(v *saved) { v.Workers = nil },
 		"nobody serves":            func(v *saved) { v.Serving = 1 },

@@ -209,6 +209,7 @@ type workerConfig struct {
 	Heartbeat     time.Duration
 	State         int    // bytes of a second state
 	Broken        string // exit, never, hang
+	BrokenIn      string // only in the program of that path; empty for all
 	Point, Action string // failpoint
 }
 
@@ -222,6 +223,9 @@ func workerMain(file string) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 95
+	}
+	if exe, err := os.Executable(); c.BrokenIn != "" && (err != nil || exe != c.BrokenIn) {
+		c.Broken = ""
 	}
 	switch c.Broken {
 	case "exit":

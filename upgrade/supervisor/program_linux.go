@@ -35,22 +35,54 @@ func ownPath() (string, error) {
 	return strings.TrimSuffix(path, " (deleted)"), nil
 }
 
-// repin makes p what the process runs now: not what the path says, for the file may
-// have been replaced since.
-func (p *program) repin(pid int) {
-	if isScript(p.path) {
-		return // the interpreter alone would be of no use
+// pinned is the file that a process runs, opened: not what its path says, for the file
+// may have been replaced since. It is -1 for a script, whose interpreter alone would
+// be of no use.
+func pinned(path string, pid int) int {
+	if isScript(path) {
+		return -1
 	}
-	name := p.path
 	if procIsOurs() {
-		name = fmt.Sprintf("/proc/%d/exe", pid)
+		path = fmt.Sprintf("/proc/%d/exe", pid)
 	}
-	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
+		return -1
+	}
+	return fd
+}
+
+// nowRuns makes the program of w, which serves, what a crash starts again. If that
+// came by an upgrade to another file, the program before it is kept.
+func (s *Supervisor) nowRuns(w *worker) {
+	before := s.program
+	s.program = program{path: w.program.path, args: w.program.args, pin: pinned(w.program.path, w.pid)}
+	switch {
+	case w.asker == nil && s.program.pin < 0:
+		s.program.pin = before.pin
+	case w.asker == nil || before.pin < 0 || sameFile(before.pin, s.program.pin):
+		closeFD(before.pin)
+	default:
+		closeFD(s.earlier.pin)
+		s.earlier = before
+		s.pause = s.opt.pace.first // which tells of the program before
+	}
+}
+
+// takeTurns lets the earlier program have its turn, if there is one: that which served
+// last has failed again and again.
+func (s *Supervisor) takeTurns() {
+	if s.earlier.pin < 0 {
 		return
 	}
-	closeFD(p.pin)
-	p.pin = fd
+	s.program, s.earlier = s.earlier, s.program
+	s.pause = s.opt.pace.first
+	s.emit(Event{Kind: FellBack, Detail: fmt.Sprintf("%s failed until the pauses were %s; %s, which was the service before, is started", s.earlier.path, s.opt.pace.most, s.program.path)})
+}
+
+func sameFile(a, b int) bool {
+	var one, two unix.Stat_t
+	return unix.Fstat(a, &one) == nil && unix.Fstat(b, &two) == nil && one.Dev == two.Dev && one.Ino == two.Ino
 }
 
 // procIsOurs reports whether the numbers in /proc are those that this process sees:

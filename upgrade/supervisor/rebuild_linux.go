@@ -22,6 +22,13 @@ func (s *Supervisor) rebuild(v *saved, own bool) error {
 			return err
 		}
 	}
+	if e := v.Earlier; e != nil {
+		pin, err := duplicate(e.Pin.FD, 3)
+		if err != nil {
+			return err
+		}
+		s.earlier = program{path: e.Path, args: e.Args, pin: pin}
+	}
 	for _, sw := range v.Workers {
 		w, err := s.rebuildWorker(sw, own)
 		if err != nil {

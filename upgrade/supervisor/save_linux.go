@@ -23,6 +23,11 @@ func (s *Supervisor) save() (*saved, error) {
 	if v.Pin, err = handleOf(s.program.pin); err != nil {
 		return nil, err
 	}
+	if pin, err := handleOf(s.earlier.pin); err != nil {
+		return nil, err
+	} else if pin != nil {
+		v.Earlier = &savedProgram{Pin: *pin, Path: s.earlier.path, Args: s.earlier.args}
+	}
 	for _, w := range s.workers {
 		saved, err := saveWorker(w)
 		if err != nil {

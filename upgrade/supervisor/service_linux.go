@@ -86,8 +86,7 @@ func (s *Supervisor) served(w *worker, m wire.Served) {
 		s.useSnapshot(w, w.snap)
 		w.snap = nil
 	}
-	s.program.path, s.program.args = w.program.path, w.program.args
-	s.program.repin(w.pid)
+	s.nowRuns(w)
 	if old != nil {
 		old.state = StateDraining
 		s.unwatch(old)

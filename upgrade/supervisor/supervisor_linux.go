@@ -33,6 +33,7 @@ type Supervisor struct {
 	started    int
 	serving    *worker
 	program    program // what a crash starts again
+	earlier    program // what did before the last upgrade; its pin is -1 if there is none
 	snap       *snapshot
 	activated  bool // snap is made of what the service manager passed
 	everServed bool
@@ -108,7 +109,7 @@ func prepare(opt Options) (*Supervisor, error) {
 	s := &Supervisor{
 		opt: opt, name: cmp.Or(opt.Path, os.Args[0]), inbox: make(chan func()), over: make(chan struct{}),
 		notify: systemd.New(os.LookupEnv), masked: blocked(),
-		program: program{pin: -1}, pause: opt.pace.first, requests: map[uint64]*request{}, stored: map[string]uint64{},
+		program: program{pin: -1}, earlier: program{pin: -1}, pause: opt.pace.first, requests: map[uint64]*request{}, stored: map[string]uint64{},
 	}
 	s.procs = newProcs(opt.Subreaper || os.Getpid() == 1, func(p *proc) { s.post(func() { s.exited(p) }) })
 	return s, nil
@@ -151,7 +152,8 @@ func (s *Supervisor) free() {
 	s.snap.release()
 	s.snap = nil
 	closeFD(s.program.pin)
-	s.program.pin = -1
+	closeFD(s.earlier.pin)
+	s.program.pin, s.earlier.pin = -1, -1
 }
 
 // Run starts the worker and keeps the service running until ctx ends or a signal
