@@ -258,6 +258,9 @@ func (a *App) watchTrial(g *Generation, t update.Trial) {
 	}
 }
 
+// OnTrial reports whether the live generation has yet to prove itself.
+func (a *App) OnTrial() bool { return a.store.Machine().Slot(store.AppSlot).Trial != nil }
+
 // trialTick is between two looks at a generation on trial.
 const trialTick = 50 * time.Millisecond
 

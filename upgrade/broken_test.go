@@ -284,6 +284,22 @@ func (in *instance) works(pid int) {
 	})
 }
 
+// Errors that are not the program's own do not bring it back.
+func TestExcusedErrors(t *testing.T) {
+	t.Parallel()
+	in := startService(t, config{Probation: time.Minute, Heartbeat: time.Second})
+	l := in.startLoad(4)
+	in.set(func(c *config) { c.Broken, c.Lab.Excused = "errors", true })
+	r, err := in.upgrade("probation=2s")
+	if err != nil {
+		t.Fatalf("upgrade: %v", err)
+	}
+	waitFor(t, "the new process to be the service", func() bool { return in.pid() == r.PID })
+	if failed := l.end(); failed["status 500"] < few || len(failed) > 1 {
+		t.Errorf("failed: %v", failed)
+	}
+}
+
 // What must not be started is refused with a reason, and nothing has changed.
 func TestBadPrograms(t *testing.T) {
 	t.Parallel()

@@ -44,6 +44,7 @@ type lab struct {
 	LastWords  time.Duration
 	Snapshot   time.Duration
 	Sick       string // file: while it exists the process says that it is unhealthy
+	Excused    bool   // its errors are not its own
 	Queued     bool   // it finds that other processes wait for a processor all the time
 }
 
@@ -57,6 +58,9 @@ func (b lab) options(o *Options) {
 			}
 			return nil
 		}
+	}
+	if b.Excused {
+		o.Excused = func(*http.Request) bool { return true }
 	}
 	if b.Queued {
 		began := time.Now()

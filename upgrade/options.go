@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 )
@@ -88,6 +89,12 @@ type Options struct {
 	// first half and all since wait for the beginning of an answer, it has failed
 	// too. Zero means 0.5; a negative value means that answers are not looked at.
 	MaxErrorRate float64
+
+	// Excused is asked about each request on probation that is answered with a status
+	// of 500 or above: true says that the answer does not speak against this program,
+	// but against something else that it runs. It counts as a good one then. Calls
+	// may overlap. Nil excuses none.
+	Excused func(*http.Request) bool
 
 	// KeepSockets refuses a successor that does not accept from every socket that
 	// this process accepts from. Otherwise those that it leaves out are closed when

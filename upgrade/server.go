@@ -151,7 +151,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	u.arrived.Add(1)
-	counted := &response{ResponseWriter: w, u: u}
+	counted := &response{ResponseWriter: w, u: u, r: r}
 	returned := false
 	defer func() {
 		if returned {
@@ -168,6 +168,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type response struct {
 	http.ResponseWriter
 	u     *Upgrader
+	r     *http.Request
 	begun bool
 }
 
@@ -176,7 +177,7 @@ func (w *response) begin(status int) {
 		return
 	}
 	w.begun = true
-	if status >= 500 {
+	if excused := w.u.opt.Excused; status >= 500 && (excused == nil || !excused(w.r)) {
 		w.u.errors.Add(1)
 	}
 	w.u.requests.Add(1)

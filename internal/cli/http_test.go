@@ -86,6 +86,15 @@ func cmdHTTP(ts *testscript.TestScript, neg bool, args []string) {
 	fmt.Fprint(ts.Stdout(), a.text)
 }
 
+func cmdHTTPTimes(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, len(args) == 3, "http-times N METHOD PATH")
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	for range n {
+		cmdHTTP(ts, false, args[1:])
+	}
+}
+
 func cmdHTTPStart(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, len(args) == 3, "http-start NAME METHOD PATH")
 	url, token := target(ts, args[2])

@@ -105,6 +105,7 @@ func TestScript(t *testing.T) {
 			"wait-drift":        cmdWaitDrift,
 			"wait-inflight":     cmdWaitInflight,
 			"http":              cmdHTTP,
+			"http-times":        cmdHTTPTimes,
 			"http-start":        cmdHTTPStart,
 			"http-wait":         cmdHTTPWait,
 			"poke":              cmdPoke,

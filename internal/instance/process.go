@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,6 +47,7 @@ func NewProcess(opt upgrade.Options) (*Process, error) {
 		opt.Log = slog.New(withoutEvents{opt.Log.Handler()})
 	}
 	opt.Accept = p.accept
+	opt.Excused = p.excused
 	next := opt.OnEvent
 	opt.OnEvent = func(e upgrade.Event) {
 		p.onEvent(e)
@@ -56,6 +58,13 @@ func NewProcess(opt upgrade.Options) (*Process, error) {
 	var err error
 	p.up, err = upgrade.New(opt)
 	return p, err
+}
+
+// excused reports whether errors are those of a generation of the app that is on trial
+// itself: the app looks after that, once this process has proved itself.
+func (p *Process) excused(*http.Request) bool {
+	a := p.app.Load()
+	return a != nil && a.OnTrial()
 }
 
 // withoutEvents leaves out the lines about events, in which "generation" is that
