@@ -27,10 +27,14 @@ type conn struct {
 	l     *Listener
 	once  sync.Once
 	moved atomic.Bool // it is another process's; the server may use it a moment longer
+	other atomic.Bool // what the server writes here are no frames of HTTP/2
+
+	frames frames // of HTTP/2, with TLS or without
 
 	mu       sync.Mutex
 	plain    bool          // net/http serves it as HTTP/1 without TLS
 	multi    bool          // it carries HTTP/2
+	secure   *secureConn   // with TLS, if its frames can be seen
 	preface  int           // bytes seen that begin HTTP/2's connection preface
 	phase    phase         //
 	size     int           // bytes that the blocked read asked for; 0 if none is
@@ -66,8 +70,11 @@ var errMoved = &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
 
 // unwrapConn returns the conn below c, and whether there is TLS above it.
 func unwrapConn(c net.Conn) (_ *conn, secure bool) {
-	if t, ok := c.(*tls.Conn); ok {
-		own, _ := t.NetConn().(*conn)
+	switch c := c.(type) {
+	case *secureConn:
+		return c.own, true
+	case *tls.Conn:
+		own, _ := c.NetConn().(*conn)
 		return own, true
 	}
 	own, _ := c.(*conn)
@@ -112,7 +119,10 @@ func (c *conn) Write(p []byte) (int, error) {
 	if c.moved.Load() {
 		return 0, net.ErrClosed
 	}
-	return c.Conn.Write(p)
+	if c.other.Load() {
+		return c.Conn.Write(p)
+	}
+	return c.frames.write(c.Conn, p)
 }
 
 // settle notes whether the connection has moved.
@@ -182,7 +192,10 @@ func (c *conn) roused() {
 
 // http2Preface is how an HTTP/2 connection begins; no HTTP/1 method is PRI
 // (RFC 9113, 3.4 and 11.6).
-const http2Preface = "PRI"
+const (
+	http2Preface = "PRI"
+	wholePreface = http2Preface + " * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+)
 
 // sniff recognizes HTTP/2 without TLS, whose connections cannot move.
 func (c *conn) sniff(got []byte) {
@@ -192,19 +205,40 @@ func (c *conn) sniff(got []byte) {
 		}
 		if b != http2Preface[c.preface] {
 			c.preface = -1
+			c.other.Store(true)
 			return
 		}
 		if c.preface++; c.preface == len(http2Preface) {
 			c.plain, c.multi = false, true
+			c.frames.due.Store(c.leaving)
 		}
 	}
 }
 
-// secured notes what TLS negotiated.
-func (c *conn) secured(http2 bool) {
+// secured notes that TLS negotiated HTTP/2, and the connection above it if the frames
+// can be seen there.
+func (c *conn) secured(s *secureConn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.multi = http2
+	c.multi = true
+	if s != nil {
+		c.secure = s
+		c.frames.due.Store(c.leaving)
+	}
+}
+
+// goAway is where to write GOAWAY; nil if that is left to the server, or the
+// connection carries no HTTP/2.
+func (c *conn) goAway() io.Writer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.secure != nil:
+		return c.secure.Conn
+	case c.multi && !c.other.Load():
+		return c.Conn
+	}
+	return nil
 }
 
 // http1 reports whether the server may read another HTTP/1 request from it.
@@ -231,11 +265,13 @@ func (c *conn) serving(s http.ConnState, secure bool) {
 	}
 }
 
-// leave asks the connection to move as soon as it is idle, which may be now.
+// leave asks the connection to move as soon as it is idle, which may be now; of HTTP/2
+// the client is told to go.
 func (c *conn) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.leaving = true
+	c.frames.due.Store(c.multi)
 	if c.movable(c.size) {
 		_ = c.Conn.SetReadDeadline(past)
 	}
@@ -288,6 +324,9 @@ var past = time.Unix(1, 0)
 
 // told reports whether an answer on the connection must say that it is the last.
 func (c *conn) told() bool {
+	if c.goAway() != nil {
+		return false // see frames
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.leaving && (c.staying || !c.plain)

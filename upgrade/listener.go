@@ -64,6 +64,9 @@ func (l *Listener) SyscallConn() (syscall.RawConn, error) { return l.inner.Sysca
 
 // Accept waits for a connection. While the listener is paused it waits on.
 func (l *Listener) Accept() (net.Conn, error) {
+	if s, ok := l.server.(*httpServer); ok {
+		s.watching.Do(s.watchSecure)
+	}
 	l.start()
 	for {
 		c, err, more := l.take()

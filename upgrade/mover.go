@@ -179,6 +179,7 @@ func (a *adopted) serve(u *Upgrader) {
 		return
 	}
 	c := &conn{Conn: a.inner, l: a.l, phase: hijacked}
+	c.other.Store(true)
 	if !a.l.add(c, false) {
 		a.forward(u)
 		return

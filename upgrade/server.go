@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -21,6 +22,8 @@ type httpServer struct {
 	u    *Upgrader
 	srv  *http.Server
 	stop context.CancelCauseFunc
+
+	watching sync.Once // see watchSecure
 }
 
 // ErrDrainTimeout is the cause with which the contexts of requests end that
@@ -47,6 +50,9 @@ func newHTTPServer(u *Upgrader, srv *http.Server) *httpServer {
 	connState, connContext, base := srv.ConnState, srv.ConnContext, srv.BaseContext
 	srv.ConnState = func(c net.Conn, state http.ConnState) {
 		s.track(c, state)
+		if t, ok := c.(*secureConn); ok {
+			c = t.Conn
+		}
 		if connState != nil {
 			connState(c, state)
 		}
@@ -88,8 +94,8 @@ func (s *httpServer) track(c net.Conn, state http.ConnState) {
 	if own == nil {
 		return
 	}
-	if t, ok := c.(*tls.Conn); ok && (state == http.StateActive || state == http.StateIdle) {
-		own.secured(t.ConnectionState().NegotiatedProtocol == "h2")
+	if t, ok := c.(*tls.Conn); ok && (state == http.StateActive || state == http.StateIdle) && t.ConnectionState().NegotiatedProtocol == "h2" {
+		own.secured(nil)
 	}
 	own.serving(state, secure)
 	if state == http.StateActive || state == http.StateHijacked {
@@ -99,20 +105,21 @@ func (s *httpServer) track(c net.Conn, state http.ConnState) {
 
 // drain waits until no HTTP/1 connection is left, which have moved, were told to
 // close, or have been idle for the grace, each by its own clock: a long answer ends
-// whole, and its connection moves then. Only then is net/http told to shut down:
-// from that moment on it drops requests that it has just read on HTTP/1
-// (golang/go#75591), while to HTTP/2 it says GOAWAY and finishes the streams.
+// whole, and its connection moves then. HTTP/2 clients get time to go, too. Only then
+// is net/http told to shut down: from that moment on it drops requests that it has
+// just read on HTTP/1 (golang/go#75591), and those on HTTP/2 that come after its
+// GOAWAY; it finishes the streams that it has.
 func (s *httpServer) drain(ctx context.Context) {
-	idle := s.u.opt.IdleGrace
-	if s.u.heir.Load() == nil {
-		idle = min(idle, stopGrace) // the service ends: nobody gains by waiting long
-	}
+	idle := s.u.idleGrace()
 	for _, c := range s.u.conns() {
 		if c.l.server == s {
 			c.endIdle(idle)
 		}
 	}
+	var parted sync.WaitGroup
+	parted.Go(func() { s.u.part(ctx, s, idle) })
 	s.u.waitConns(ctx, func(c *conn) bool { return c.l.server == s && c.http1() })
+	parted.Wait()
 	done := make(chan error, 1)
 	go func() { done <- s.srv.Shutdown(ctx) }()
 	select {
@@ -130,6 +137,14 @@ func (s *httpServer) drain(ctx context.Context) {
 	_ = s.srv.Close()
 }
 
+// idleGrace is how long a connection that cannot move may be idle.
+func (u *Upgrader) idleGrace() time.Duration {
+	if u.heir.Load() == nil {
+		return min(u.opt.IdleGrace, stopGrace) // the service ends: nobody gains by waiting long
+	}
+	return u.opt.IdleGrace
+}
+
 // A handler counts requests and tells clients when to leave.
 type handler struct {
 	u    *Upgrader
@@ -141,7 +156,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	u.inflight.Add(1)
 	defer u.inflight.Add(-1)
 	if u.leaving.Load() {
-		// Of HTTP/2 the header makes net/http send GOAWAY.
+		// Of HTTP/2 the header makes net/http send its GOAWAY.
 		if c, _ := r.Context().Value(connKey{}).(*conn); c == nil || c.told() {
 			w.Header().Set("Connection", "close")
 		}
@@ -215,9 +230,13 @@ func (w *response) ReadFrom(r io.Reader) (int64, error) {
 }
 
 // A funcServer is a server of another kind, such as gRPC's.
-type funcServer struct{ graceful, stop func() }
+type funcServer struct {
+	u              *Upgrader
+	graceful, stop func()
+}
 
 func (s *funcServer) drain(ctx context.Context) {
+	s.u.part(ctx, s, s.u.idleGrace())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -248,7 +248,7 @@ func (u *Upgrader) serveHTTP(srv *http.Server, l *Listener, cert *[2]string) {
 // stop ends at once. With gRPC these are Serve, GracefulStop and Stop of
 // grpc.Server.
 func (u *Upgrader) ServeFunc(l *Listener, serve func(net.Listener) error, graceful, stop func()) {
-	s := &funcServer{graceful: graceful, stop: stop}
+	s := &funcServer{u: u, graceful: graceful, stop: stop}
 	u.mu.Lock()
 	u.servers = append(u.servers, s)
 	l.server = s
