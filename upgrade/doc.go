@@ -42,15 +42,23 @@
 //     streams and WebSockets;
 //   - on TLS, the next answer says Connection: close; who does not ask again is
 //     closed after Options.IdleGrace;
-//   - HTTP/2 clients get GOAWAY with their next answer, or at the end; gRPC servers
-//     stop gracefully;
+//   - HTTP/2 clients, with TLS or without, and those of gRPC without TLS get GOAWAY with
+//     their next answer, or after Options.IdleGrace. It leaves no stream out: what comes
+//     until they have seen it is served. A second later the server's own follows, which
+//     is all that gRPC with TLS has: its server stops gracefully;
 //   - at Options.DrainTimeout the contexts of requests end with [ErrDrainTimeout], a
 //     second later what is left is cut.
 //
 // [http.Server.Shutdown] alone would lose requests: it closes idle connections
 // under the feet of clients that are about to send, and drops requests that it
-// has just read (golang/go#23829, golang/go#75591). It is called only when no
-// HTTP/1 connection is left.
+// has just read (golang/go#23829, golang/go#75591), and of HTTP/2 those that are on
+// their way. It is called only when no HTTP/1 connection is left, and HTTP/2 clients had
+// time to go.
+//
+// One failure is left to the client. Go's, when GOAWAY comes in the microseconds between
+// the choice of a connection and its use, fails a request with a body that it cannot get
+// again, although it has not sent any of it (golang/go#62450): set http.Request.GetBody.
+// Who has one request at a time on a connection that is in use does not meet it.
 //
 // If the old process dies in an upgrade, the new one becomes the service as soon
 // as it is ready, because nobody else is left. It ends if the old one had not yet

@@ -107,8 +107,9 @@ type Options struct {
 	MaxMemory int64
 
 	// IdleGrace is how long a connection that cannot move may stay idle while the
-	// process drains before it is closed; it starts anew with each answer. Zero means
-	// 10 seconds. When no successor has taken over it is one second at most.
+	// process drains before it is closed; it starts anew with each answer. An HTTP/2
+	// client without an answer is told to go then. Zero means 10 seconds. When no
+	// successor has taken over it is one second at most.
 	IdleGrace time.Duration
 
 	// DrainTimeout is how long requests and connections may go on once the process
