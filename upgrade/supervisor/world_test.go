@@ -365,7 +365,7 @@ func (w *world) load(clients int) (stop func() (answered int64, failed []string)
 	var failed []string
 	var wg sync.WaitGroup
 	for i := range clients {
-		keep := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: i%2 == 0, MaxConnsPerHost: 1}}
+		keep := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: i%2 == 0}}
 		wg.Go(func() {
 			defer keep.CloseIdleConnections()
 			for {
