@@ -256,6 +256,7 @@ func newApp(abs string, opt Options) (*App, error) {
 			a.discard()
 			return nil, err
 		}
+		a.warnOldProgram()
 	}
 	return a, nil
 }

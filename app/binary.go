@@ -36,6 +36,15 @@ func (a *App) AcceptProgram(p Program, who string, force bool) error {
 	return nil
 }
 
+// warnOldProgram tells of a start with a program that an upgrade would have refused:
+// to serve with it is better than not to serve.
+func (a *App) warnOldProgram() {
+	floor := a.store.Machine().Slot(binarySlot).Floor
+	if a.opt.Program != nil && a.ownCounter() < floor.Counter {
+		a.log.Warn("this program is a downgrade: its counter is below one that has proved itself", "counter", a.ownCounter(), "floor", floor.Counter, "program", floor.Version)
+	}
+}
+
 // ownCounter is the rollback counter of the program that runs.
 func (a *App) ownCounter() int64 {
 	if a.opt.Program == nil {
