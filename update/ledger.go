@@ -35,6 +35,9 @@ type LedgerOptions struct {
 	// Limit is the size in bytes at which the journal is begun anew. Zero means
 	// 1 MiB.
 	Limit int64
+
+	// Now returns the time by the wall clock. Nil means time.Now.
+	Now func() time.Time
 }
 
 // A Ledger is a [Machine] on a disk: the [Keeper] of a service. Each commit costs one
@@ -73,6 +76,9 @@ var errLedgerClosed = errors.New("the journal is closed")
 func OpenLedger(opt LedgerOptions) (*Ledger, Recovered, error) {
 	if opt.Limit == 0 {
 		opt.Limit = 1 << 20
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
 	}
 	l := &Ledger{opt: opt, m: &Machine{}, pending: map[string]File{}, pointers: map[string]string{}}
 	rec, err := l.open()
@@ -196,7 +202,7 @@ func (l *Ledger) replace(damaged []byte) error {
 			return err
 		}
 	}
-	return l.checkpoint(Record{At: time.Now(), Machine: l.m})
+	return l.checkpoint(Record{At: l.opt.Now(), Machine: l.m})
 }
 
 // redo writes what the journal brings along and the disk lacks.
@@ -260,7 +266,7 @@ func (l *Ledger) Step(e Event, files ...File) ([]Effect, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := Record{At: time.Now(), Machine: l.m, Files: files}
+	r := Record{At: l.opt.Now(), Machine: l.m, Files: files}
 	var rest []Effect
 	write, sync := false, false
 	for _, f := range effects {
@@ -471,7 +477,7 @@ func (l *Ledger) Close() error {
 	l.closed = true
 	var err error
 	if l.file != nil {
-		err = l.checkpoint(Record{At: time.Now(), Machine: l.m, End: true})
+		err = l.checkpoint(Record{At: l.opt.Now(), Machine: l.m, End: true})
 		if l.file != nil {
 			err = errors.Join(err, l.file.Close())
 		}

@@ -86,6 +86,9 @@ type RunnerOptions struct {
 	// Report is called for each report, in their order. It must return soon.
 	Report func(Report)
 
+	// Now returns the time by the wall clock. Nil means time.Now.
+	Now func() time.Time
+
 	// Step is called when a step of a change has ended. It must return soon.
 	Step func(c Change, step string, took time.Duration, err error)
 }
@@ -106,6 +109,9 @@ const guardPause = 50 * time.Millisecond
 func NewRunner(opt RunnerOptions) *Runner {
 	if opt.Patience == 0 {
 		opt.Patience = time.Minute
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
 	}
 	if opt.Guards == nil {
 		opt.Guards = func() Guards { return Guards{} }
@@ -141,7 +147,7 @@ func (r *Runner) Machine() *Machine { return r.opt.Keeper.Machine() }
 // the change.
 func (r *Runner) Do(ctx context.Context, c Change, s Subject) error {
 	if c.Began.IsZero() {
-		c.Began = time.Now()
+		c.Began = r.opt.Now()
 	}
 	if _, err := r.step(Trigger{c}); err != nil && !isKeep(err) {
 		return err
@@ -247,7 +253,7 @@ func (run *running) swap(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	effects, err := run.r.step(Swapped{time.Now()})
+	effects, err := run.r.step(Swapped{run.r.opt.Now()})
 	if err != nil && !isKeep(err) {
 		return err
 	}
@@ -321,7 +327,7 @@ func (run *running) timed(ctx context.Context, step string, do func() error) err
 // fail takes the change back.
 func (run *running) fail(ctx context.Context, why error) {
 	_, blame := errors.AsType[Blamed](why)
-	effects, err := run.r.step(Failed{Why: why.Error(), Blame: blame, At: time.Now()})
+	effects, err := run.r.step(Failed{Why: why.Error(), Blame: blame, At: run.r.opt.Now()})
 	if err != nil && !isKeep(err) {
 		return // it has not begun
 	}
@@ -340,7 +346,7 @@ func (run *running) fail(ctx context.Context, why error) {
 
 // reverted says that what was permanent serves again.
 func (r *Runner) reverted(discard func()) {
-	effects, _ := r.step(Reverted{time.Now()})
+	effects, _ := r.step(Reverted{r.opt.Now()})
 	for _, f := range effects {
 		if f.Do == Discard && discard != nil {
 			discard()
@@ -368,12 +374,12 @@ func (r *Runner) Verdict(ctx context.Context, slot, change string, why error, re
 	case m.at() != Idle:
 		return fmt.Errorf("%w: %s", ErrBusy, m.at())
 	case why == nil:
-		_, err := r.step(Proven{Slot: slot, At: time.Now()})
+		_, err := r.step(Proven{Slot: slot, At: r.opt.Now()})
 		return err
 	}
 	began := time.Now()
 	c := Change{ID: change, Kind: KindRevert, Slot: slot, From: m.Slot(slot).Live, To: m.Slot(slot).Permanent, Message: why.Error()}
-	_, kept := r.step(Misbehaved{Slot: slot, Why: why.Error(), At: began})
+	_, kept := r.step(Misbehaved{Slot: slot, Why: why.Error(), At: r.opt.Now()})
 	if kept != nil && !isKeep(kept) {
 		return kept
 	}

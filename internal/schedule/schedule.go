@@ -120,6 +120,9 @@ type Options struct {
 	// Suspended makes a scheduler that does not tick before Resume.
 	Suspended bool
 
+	// Now returns the time by the wall clock, which cron follows. Nil means time.Now.
+	Now func() time.Time
+
 	// Done is told of every tick that ended or was skipped. It is called from
 	// several goroutines and should be quick. May be nil.
 	Done func(Result)
@@ -163,8 +166,6 @@ type Scheduler struct {
 	live    int               // instances running, removed jobs' too
 	idle    chan struct{}     // made when stopping, closed when live is 0
 	work    context.Context   // of instances; set by Run
-
-	stepped time.Duration // tests: how far the wall clock has been set forward
 }
 
 // entry is a job with its account. The scheduler's mutex guards it.
@@ -189,6 +190,9 @@ func New(opt Options) *Scheduler {
 	}
 	if opt.Grace == 0 {
 		opt.Grace = 30 * time.Second
+	}
+	if opt.Now == nil {
+		opt.Now = time.Now
 	}
 	return &Scheduler{
 		resting: opt.Suspended,
@@ -351,5 +355,5 @@ func (s *Scheduler) wake() {
 // clock reads both clocks. s.mu is held.
 func (s *Scheduler) clock() clock {
 	now := time.Now()
-	return clock{mono: now, wall: now.Round(0).Add(s.stepped)}
+	return clock{mono: now, wall: s.opt.Now().Round(0)}
 }

@@ -111,7 +111,7 @@ func (s *Store) Save(r Record, t *tree.Tree) ([]update.File, error) {
 		r.Files[i] = Entry{Path: f.Path, Digest: f.Digest, Size: int64(len(f.Data))}
 	}
 	if r.Created.IsZero() {
-		r.Created = time.Now()
+		r.Created = s.now()
 	}
 	r.Created = r.Created.Round(0).UTC()
 	out, err := s.save(r, files)

@@ -39,6 +39,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/theseus-run/theseus/internal/disk"
 	"github.com/theseus-run/theseus/update"
@@ -63,6 +64,9 @@ type Options struct {
 	// means 1 MiB.
 	JournalLimit int64
 
+	// Now returns the time by the wall clock. Nil means time.Now.
+	Now func() time.Time
+
 	// FS is the folder itself, in place of the one that Open was given, which then
 	// only stands in messages. Nil means the real one.
 	FS disk.FS
@@ -84,6 +88,7 @@ type Store struct {
 	keep    int
 	protect []int
 	limit   int64 // of the journal
+	now     func() time.Time
 
 	logMu sync.Mutex // guards what follows; taken without mu
 	logs  map[string]*logFile
@@ -114,8 +119,11 @@ type view struct {
 // set and there is none; errors of the disk are of type [*Error].
 func Open(dir string, opt Options) (*Store, error) {
 	s := &Store{
-		dir: dir, view: view{readOnly: opt.ReadOnly}, fs: opt.FS, keep: math.MaxInt, limit: opt.JournalLimit,
+		dir: dir, view: view{readOnly: opt.ReadOnly}, fs: opt.FS, keep: math.MaxInt, limit: opt.JournalLimit, now: opt.Now,
 		bad: make(map[string]bool), logs: make(map[string]*logFile), unset: make(map[string]*unwritten),
+	}
+	if s.now == nil {
+		s.now = time.Now
 	}
 	if s.fs == nil {
 		root, err := openFolder(dir, opt.ReadOnly)
@@ -233,7 +241,7 @@ func (s *Store) openLedger() error {
 	var err error
 	s.opening.Store(true)
 	defer s.opening.Store(false)
-	s.ledger, s.found, err = update.OpenLedger(update.LedgerOptions{FS: s.fs, Pointers: pointers, Garbage: s.garbage, Settle: s.settle, Limit: s.limit})
+	s.ledger, s.found, err = update.OpenLedger(update.LedgerOptions{FS: s.fs, Pointers: pointers, Garbage: s.garbage, Settle: s.settle, Limit: s.limit, Now: s.now})
 	if err != nil {
 		return err
 	}
