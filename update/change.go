@@ -76,6 +76,7 @@ type Slot struct {
 	Anchor    Version `json:"anchor,omitzero"`    // was permanent before it
 	Trial     *Trial  `json:"trial,omitempty"`    // of Live; nil when it is permanent
 	Held      *Held   `json:"held,omitempty"`     // what was turned away
+	Last      int     `json:"last,omitempty"`     // the highest number that a version had, whatever became of it
 	Floor     Floor   `json:"floor,omitzero"`     // it never sinks
 }
 

@@ -53,6 +53,9 @@ type Ledger struct {
 	durable  uint64          // the number of the last record that was synced
 	doubtful bool            // a write failed: it must be begun anew
 	pending  map[string]File // files that the journal brings along, and that are not synced
+	suspect  map[string]bool // those that a sync may have forgotten: they are written anew
+	emptied  map[string]bool // folders that files were removed from, and that are not synced
+	untold   []Report        // found by open: the next journal has them too, for nobody may have noted them
 	pointers map[string]string
 	reports  []Report // since what was told of them was durable; the latest maxReports
 	closed   bool
@@ -64,6 +67,11 @@ type Recovered struct {
 	Reports  []Report // of the records since the journal was begun; they may be missing in the history
 	Torn     int64    // bytes of a last write that was cut off
 	Problems []error  // damage: what could be read is used, the damaged file is kept aside
+
+	// Removed are files that were to be removed since the journal was begun, which a
+	// loss of power may have brought back. The caller removes them; one may have been
+	// made again since, by the journal (see Brings) or beside it.
+	Removed []string
 }
 
 // errLedgerClosed is why a closed ledger takes no events.
@@ -80,7 +88,7 @@ func OpenLedger(opt LedgerOptions) (*Ledger, Recovered, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	l := &Ledger{opt: opt, m: &Machine{}, pending: map[string]File{}, pointers: map[string]string{}}
+	l := &Ledger{opt: opt, m: &Machine{}, pending: map[string]File{}, suspect: map[string]bool{}, emptied: map[string]bool{}, pointers: map[string]string{}}
 	rec, err := l.open()
 	if err != nil {
 		if l.file != nil {
@@ -106,7 +114,6 @@ type Kept struct {
 
 	data    []byte
 	journal Journal
-	removed []string
 }
 
 // Peek reads the journal in a folder, and changes nothing; the process that keeps it
@@ -126,7 +133,7 @@ func Peek(fsys disk.FS) (Kept, error) {
 	for _, r := range k.journal.Records {
 		k.Clean, k.Machine = r.End, r.Machine
 		k.Reports = append(k.Reports, r.Reports...)
-		k.removed = append(k.removed, r.Removed...)
+		k.Removed = append(k.Removed, r.Removed...)
 		r.note(k.Files)
 	}
 	for _, d := range k.journal.Damaged {
@@ -150,35 +157,43 @@ func (l *Ledger) open() (Recovered, error) {
 	if err != nil || k.data == nil {
 		return k.Recovered, err
 	}
-	l.m, l.pending, l.seq, l.size = k.Machine, k.Files, k.journal.Seq, k.journal.Size
+	l.m, l.pending, l.seq, l.size, l.untold = k.Machine, k.Files, k.journal.Seq, k.journal.Size, k.Reports
 	l.noteReports(k.Reports)
 	if err := l.goOn(k.data, k.journal); err != nil {
 		return k.Recovered, err
 	}
-	l.remove(k.removed)
+	for _, name := range k.Removed {
+		l.emptied[path.Dir(name)] = true
+	}
 	l.point()
 	return k.Recovered, nil
 }
 
 // goOn makes what was read durable, for it may come from the memory of a system
-// whose process was killed, and the files that it brings along.
+// whose process was killed, or of a disk that has failed to sync it: the journal is
+// written anew, and so are, in time, the files that it brings along.
 func (l *Ledger) goOn(data []byte, j Journal) (err error) {
-	if err := l.redo(); err != nil {
-		return err
+	for name := range l.pending {
+		l.suspect[name] = true
 	}
 	if len(j.Damaged) > 0 || len(j.Records) == 0 {
 		return l.replace(data)
 	}
+	again := disk.ReplaceFile(l.opt.FS, journalFile, data[:l.size], 0o644)
+	if again != nil && !disk.IsFull(again) {
+		return again
+	}
+	l.durable = l.seq
 	if l.file, err = l.opt.FS.OpenFile(journalFile, os.O_RDWR|os.O_APPEND, 0); err != nil {
 		return err
 	}
-	if j.Torn > 0 {
-		if err := l.file.Truncate(l.size); err != nil {
+	if again != nil { // there is no room: what is there must do, for now
+		l.doubtful = true
+		if err := errors.Join(l.file.Truncate(l.size), l.file.Sync()); err != nil {
 			return err
 		}
 	}
-	l.durable = l.seq
-	return l.file.Sync()
+	return l.redo()
 }
 
 // remove removes files that nothing needs, in their order, up to one that stays: what
@@ -188,6 +203,7 @@ func (l *Ledger) remove(names []string) {
 		if _, again := l.pending[name]; again {
 			continue
 		}
+		l.emptied[path.Dir(name)] = true
 		if err := l.opt.FS.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return
 		}
@@ -254,6 +270,24 @@ func (l *Ledger) Brings(name string) bool {
 	return ok
 }
 
+// Forget makes the journal bring files along no more, by beginning it anew. What the
+// disk has of them is the caller's to remove.
+func (l *Ledger) Forget(names []string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return errLedgerClosed
+	}
+	brought := len(l.pending)
+	for _, name := range names {
+		delete(l.pending, name)
+	}
+	if len(l.pending) == brought {
+		return nil
+	}
+	return l.checkpoint(Record{At: l.opt.Now(), Machine: l.m})
+}
+
 // Step implements [Keeper]. The files are those that the event's record brings
 // along; they are written once it is durable.
 func (l *Ledger) Step(e Event, files ...File) ([]Effect, error) {
@@ -295,10 +329,15 @@ func (l *Ledger) Step(e Event, files ...File) ([]Effect, error) {
 
 // append adds a record, and shows what it says.
 func (l *Ledger) append(r Record, sync bool) error {
-	r.note(l.pending)
+	for _, f := range r.Files {
+		l.pending[f.Name] = f
+	}
 	l.noteReports(r.Reports)
 	if err := l.add(r, sync); err != nil {
 		return err
+	}
+	for _, name := range r.Removed { // not before the journal says so: it may be there
+		delete(l.pending, name)
 	}
 	for _, f := range r.Files {
 		if err := l.put(f); err != nil {
@@ -376,83 +415,6 @@ func (l *Ledger) noteReports(more []Report) {
 	}
 }
 
-// checkpoint makes durable all that the journal brings along, and begins it anew
-// with r alone.
-func (l *Ledger) checkpoint(r Record) error {
-	for _, f := range l.pointing() {
-		delete(l.pending, f.Name)
-		if l.put(f) == nil { // see point: what counts is the journal
-			l.pending[f.Name] = f
-		}
-	}
-	if err := l.redo(); err != nil {
-		return err
-	}
-	if err := l.syncPending(); err != nil {
-		return err
-	}
-	settled := l.opt.Settle == nil || l.opt.Settle() == nil
-	told := r.Reports
-	if !settled { // whoever recovers from this journal is told all of them
-		r.Reports = l.reports
-	}
-	r.Files, r.Synced = nil, l.durable
-	line, err := AppendRecord(nil, l.seq+1, r)
-	if err != nil {
-		return err
-	}
-	if err := disk.ReplaceFile(l.opt.FS, journalFile, line, 0o644); err != nil {
-		l.doubtful = true
-		return err
-	}
-	if l.file != nil {
-		_ = l.file.Close()
-		l.file = nil
-	}
-	l.seq++
-	l.durable = l.seq
-	clear(l.pending)
-	l.size, l.doubtful = int64(len(line)), false
-	if settled {
-		l.reports = slices.Clone(told)
-	}
-	l.file, err = l.opt.FS.OpenFile(journalFile, os.O_RDWR|os.O_APPEND, 0)
-	return err
-}
-
-// syncPending syncs the files that the journal brings along, then their folders.
-func (l *Ledger) syncPending() error {
-	var dirs []string
-	for _, name := range sortedNames(l.pending) {
-		f, err := l.opt.FS.OpenFile(name, os.O_RDWR, 0)
-		if errors.Is(err, fs.ErrPermission) { // an object may not be written to
-			f, err = l.opt.FS.OpenFile(name, os.O_RDONLY, 0)
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // removed since, as by a collection of garbage
-		}
-		if err != nil {
-			return err
-		}
-		err = f.Sync()
-		if e := f.Close(); err == nil {
-			err = e
-		}
-		if err != nil {
-			return err
-		}
-		for dir := path.Dir(name); !slices.Contains(dirs, dir); dir = path.Dir(dir) {
-			dirs = append(dirs, dir)
-		}
-	}
-	for _, dir := range dirs {
-		if err := l.opt.FS.SyncDir(dir); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Release ends the ledger without a mark of a clean end: another process goes on.
 func (l *Ledger) Release() error {
 	l.mu.Lock()
@@ -476,7 +438,7 @@ func (l *Ledger) Close() error {
 	}
 	l.closed = true
 	var err error
-	if l.file != nil {
+	if l.file != nil || len(l.m.Slots) > 0 { // without a file the first record has failed
 		err = l.checkpoint(Record{At: l.opt.Now(), Machine: l.m, End: true})
 		if l.file != nil {
 			err = errors.Join(err, l.file.Close())

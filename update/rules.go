@@ -73,11 +73,12 @@ func triggered(m *Machine, e Event) ([]Report, error) {
 }
 
 func prepared(m *Machine, e Event) ([]Report, error) {
-	p, floor := e.(Prepared), m.slot().Floor
-	if p.To.Counter < floor.Counter && !m.Change.Downgrade {
-		return nil, &DowngradeError{To: p.To, Floor: floor}
+	p, s := e.(Prepared), m.slot()
+	if p.To.Counter < s.Floor.Counter && !m.Change.Downgrade {
+		return nil, &DowngradeError{To: p.To, Floor: s.Floor}
 	}
 	m.Change.To, m.Change.Ready, m.Change.Proven = p.To, true, m.Change.Proven || p.Final
+	s.Last = max(s.Last, p.To.Number)
 	return nil, nil
 }
 

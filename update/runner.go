@@ -339,19 +339,20 @@ func (run *running) fail(ctx context.Context, why error) {
 			if run.swapped {
 				_ = run.s.Revert(context.WithoutCancel(ctx))
 			}
-			run.r.reverted(run.s.Discard)
+			_ = run.r.reverted(run.s.Discard) // why it is taken back is what counts
 		}
 	}
 }
 
 // reverted says that what was permanent serves again.
-func (r *Runner) reverted(discard func()) {
-	effects, _ := r.step(Reverted{r.opt.Now()})
+func (r *Runner) reverted(discard func()) error {
+	effects, err := r.step(Reverted{r.opt.Now()})
 	for _, f := range effects {
 		if f.Do == Discard && discard != nil {
 			discard()
 		}
 	}
+	return err
 }
 
 // Step takes an event whose effects are the caller's own doing, and tells what there
@@ -385,7 +386,9 @@ func (r *Runner) Verdict(ctx context.Context, slot, change string, why error, re
 	}
 	_ = r.hooks(ctx, c, "revert", false, nil) // nothing stops the way back
 	err := revert(ctx, c.To)
-	r.reverted(nil)
+	if e := r.reverted(nil); kept == nil {
+		kept = e
+	}
 	_ = r.hooks(ctx, c, "revert", true, err)
 	r.opt.Step(c, "revert", time.Since(began), err)
 	return errors.Join(err, kept)

@@ -30,6 +30,12 @@ func ReplaceFile(fsys FS, name string, data []byte, perm fs.FileMode) error {
 	return nil
 }
 
+// PlaceFile is ReplaceFile without the sync of the folder: a loss of power leaves the
+// old content or the new one, until [FS.SyncDir] has returned.
+func PlaceFile(fsys FS, name string, data []byte, perm fs.FileMode) error {
+	return put(fsys, name, data, perm, true)
+}
+
 // WriteFileLazy is ReplaceFile without any sync: programs see the old content or
 // the new one, but a loss of power may leave anything, an empty file included.
 func WriteFileLazy(fsys FS, name string, data []byte, perm fs.FileMode) error {

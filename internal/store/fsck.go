@@ -1,7 +1,9 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 
@@ -31,7 +33,8 @@ type Health struct {
 }
 
 // Check looks at everything the store should have. Full also reads every object and
-// compares it with its digest; otherwise their sizes are looked at.
+// compares it with its digest; otherwise their sizes are looked at. What it finds
+// damaged is written anew when a generation with that content is saved.
 func (s *Store) Check(full bool) Health {
 	m := s.Machine()
 	slot := m.Slot(AppSlot)
@@ -56,6 +59,7 @@ func (s *Store) Check(full bool) Health {
 			seen[e.Digest] = true
 			h.Bytes += e.Size
 			if why := s.verify(e, full); why != "" {
+				s.bad[e.Digest] = true // Save is to write it anew
 				f := Finding{Path: s.name(objectName(e.Digest)), What: fmt.Sprintf("generation %d: %s: %s", n, e.Path, why), Needed: slices.Contains(needed, n)}
 				f.Repair = "theseus fsck --repair drops the generation"
 				if f.Needed {
@@ -118,16 +122,25 @@ func (s *Store) verify(e Entry, full bool) string {
 func (s *Store) Repair() error {
 	needed := needed(s.Machine())
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.writable(); err != nil {
+	err, l := s.writable(), s.ledger
+	var damaged []int
+	var names []string
+	for _, n := range slices.Sorted(maps.Keys(s.records)) {
+		if !slices.Contains(needed, n) && slices.ContainsFunc(s.records[n].Files, func(e Entry) bool { return s.verify(e, true) != "" }) {
+			damaged, names = append(damaged, n), append(names, recordName(n))
+		}
+	}
+	s.mu.Unlock() // the ledger's lock comes before
+	if err != nil {
 		return err
 	}
-	for _, n := range slices.Sorted(maps.Keys(s.records)) {
-		damaged := slices.ContainsFunc(s.records[n].Files, func(e Entry) bool { return s.verify(e, true) != "" })
-		if !damaged || slices.Contains(needed, n) {
-			continue
-		}
-		if err := s.fs.Remove(recordName(n)); err != nil {
+	if err := l.Forget(names); err != nil { // it would write them again
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, n := range damaged {
+		if err := s.fs.Remove(recordName(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		s.forget(n)

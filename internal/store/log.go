@@ -148,7 +148,7 @@ func (s *Store) openLog(log string, more int64) (*logFile, error) {
 	return l, s.startLog(l, name)
 }
 
-// startLog opens a log for appending and ends a line that a crash has torn.
+// startLog opens a log for appending and removes a line that a crash has torn.
 func (s *Store) startLog(l *logFile, name string) error {
 	f, err := s.fs.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
@@ -160,11 +160,7 @@ func (s *Store) startLog(l *logFile, name string) error {
 		size = info.Size()
 	}
 	if err == nil && size > 0 {
-		last := make([]byte, 1)
-		if _, err = f.ReadAt(last, size-1); err == nil && last[0] != '\n' {
-			_, err = f.Write([]byte("\n"))
-			size++
-		}
+		size, err = endLine(f, size)
 	}
 	if err != nil {
 		_ = f.Close()
@@ -172,6 +168,25 @@ func (s *Store) startLog(l *logFile, name string) error {
 	}
 	l.file, l.size = f, size
 	return nil
+}
+
+// endLine cuts off what is behind the last line that has an end, and returns the new
+// size. If it is longer than a line can be it becomes one.
+func endLine(f disk.File, size int64) (int64, error) {
+	tail := make([]byte, min(size, maxLine))
+	if _, err := f.ReadAt(tail, size-int64(len(tail))); err != nil {
+		return size, err
+	}
+	end := int64(bytes.LastIndexByte(tail, '\n') + 1)
+	switch {
+	case end == int64(len(tail)):
+		return size, nil
+	case end == 0 && size > maxLine:
+		n, err := f.Write([]byte("\n"))
+		return size + int64(n), err
+	}
+	size += end - int64(len(tail))
+	return size, f.Truncate(size)
 }
 
 // Settled returns once all that was appended to the logs would survive a loss of
@@ -189,6 +204,11 @@ func (s *Store) settle() error {
 	if err := s.writeAll(); err != nil {
 		return err
 	}
+	if !s.logsSynced { // a process that was killed may have left lines that were not
+		if err := s.syncLogs(); err != nil {
+			return err
+		}
+	}
 	var dirty bool
 	for _, l := range s.logs {
 		if l.file == nil {
@@ -203,6 +223,28 @@ func (s *Store) settle() error {
 		return nil
 	}
 	return s.fs.SyncDir("log")
+}
+
+// syncLogs syncs all logs. s.logMu is held.
+func (s *Store) syncLogs() error {
+	list, err := s.fs.ReadDir("log")
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		f, err := s.fs.OpenFile("log/"+e.Name(), os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	if err := s.fs.SyncDir("log"); err != nil {
+		return err
+	}
+	s.logsSynced = true
+	return nil
 }
 
 // errOpening is why nothing is settled while the store opens: what the journal tells

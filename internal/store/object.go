@@ -149,6 +149,23 @@ func (s *Store) paid(name string, told bool) bool {
 	return told && errors.Is(err, fs.ErrNotExist)
 }
 
+// dropUnfinished removes the latest generations if they lack a file: a commit that was
+// cut off has left them, and nobody has seen them.
+func (s *Store) dropUnfinished() {
+	needed := needed(s.ledger.Machine())
+	numbers := slices.Sorted(maps.Keys(s.records))
+	for _, n := range slices.Backward(numbers) {
+		missing := func(e Entry) bool {
+			_, err := s.fs.Lstat(objectName(e.Digest))
+			return errors.Is(err, fs.ErrNotExist)
+		}
+		if slices.Contains(needed, n) || !slices.ContainsFunc(s.records[n].Files, missing) || s.fs.Remove(recordName(n)) != nil {
+			return
+		}
+		s.forget(n)
+	}
+}
+
 // sweep removes the objects that no record names, which a crash has left. What
 // cannot be removed is in nobody's way.
 func (s *Store) sweep() {

@@ -160,7 +160,11 @@ func (s *Store) Drop(n int) {
 		s.owe(names)
 		return
 	}
-	for _, name := range names {
+	// The record must not come back without its objects, as a loss of power may have it.
+	if s.fs.Remove(names[0]) == nil && s.fs.SyncDir("generations") != nil {
+		return
+	}
+	for _, name := range names[1:] {
 		_ = s.fs.Remove(name)
 	}
 }

@@ -108,6 +108,8 @@ type view struct {
 	unread   int                    // records that cannot be read; their objects are unknown
 	overlay  map[string]update.File // read-only: what the journal brings along
 	shadow   *update.Machine        // read-only: as the journal has it
+
+	logsSynced bool // what was in the logs before would survive a loss of power
 }
 
 // Open opens the folder dir, usually APP/.theseus, and creates it when it is
@@ -183,6 +185,7 @@ func (s *Store) open() error {
 	}
 	s.checkPointers()
 	if !s.readOnly && !s.found.Clean {
+		s.dropUnfinished()
 		s.sweep()
 	}
 	return nil
@@ -194,6 +197,7 @@ func (s *Store) checkPointers() {
 	if s.ledger != nil {
 		m = s.ledger.Machine()
 	}
+	s.last = max(s.last, m.Slot(AppSlot).Last)
 	for _, p := range pointed(m) {
 		s.last = max(s.last, p.Number)
 		r, ok := s.records[p.Number]
@@ -246,6 +250,14 @@ func (s *Store) openLedger() error {
 		return err
 	}
 	s.problems = append(s.problems, s.found.Problems...)
+	for _, name := range s.found.Removed { // of the objects sweep knows which are needed again
+		if !strings.HasPrefix(name, "generations/") || s.ledger.Brings(name) {
+			continue
+		}
+		if err := s.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.owe([]string{name})
+		}
+	}
 	return s.adoptOld()
 }
 
@@ -391,6 +403,9 @@ func (s *Store) index() error {
 			continue
 		}
 		s.last = max(s.last, n)
+		if _, owed := s.owed[name]; owed {
+			continue
+		}
 		r, err := s.readRecord(n)
 		if err != nil {
 			s.unread++
