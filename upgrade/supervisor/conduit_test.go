@@ -24,7 +24,7 @@ func TestConduitPausesBetweenMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closeFD(theirs)
+	defer func() { closeFD(theirs) }() // the number that it has then: below it is closed
 	c, err := newConduit(ours)
 	if err != nil {
 		t.Fatal(err)
