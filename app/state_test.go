@@ -38,7 +38,7 @@ func cart(version int) map[string]string {
 
 func post(t testing.TB, a *app.App, target string) {
 	t.Helper()
-	if resp, text := get(t, a, "POST", target, ""); resp.StatusCode != 200 {
+	if resp, text := get(t, a, "POST", target, ""); resp.StatusCode >= 300 {
 		t.Fatalf("POST %s: status %d: %s", target, resp.StatusCode, text)
 	}
 }

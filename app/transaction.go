@@ -190,27 +190,34 @@ func (a *App) recover() error {
 		return nil // nothing to end: a start writes nothing
 	}
 	if c := m.Change; c != nil && c.Kind != update.KindRevert && c.Slot == store.AppSlot {
-		a.remember(Update{ID: c.ID, Trigger: c.Trigger, Who: c.Who, Message: c.Message, Outcome: OutcomeInterrupted, From: c.From.Number,
-			Digest: c.Source, Started: c.Began, Ended: time.Now()})
-		if err := a.finishSwap(m); err != nil {
+		happened, err := a.swapHappened(m)
+		if err != nil {
 			return err
+		}
+		u := Update{ID: c.ID, Trigger: c.Trigger, Who: c.Who, Message: c.Message, Outcome: OutcomeInterrupted, From: c.From.Number,
+			Digest: c.Source, Started: c.Began, Ended: time.Now()}
+		if happened {
+			u.Outcome, u.Generation = OutcomeLive, c.To.Number
+		}
+		a.remember(u)
+		if happened {
+			if err := a.runner.Step(update.Swapped{At: time.Now()}); err != nil {
+				return err
+			}
 		}
 	}
 	return a.runner.Step(update.Restart{Clean: found.Clean, At: time.Now()})
 }
 
-// finishSwap ends a change that a crash has cut off after it had brought the data of
-// scripts to its versions: that is where it has happened. What the data cannot go back
-// from must not be taken for what is still to come.
-func (a *App) finishSwap(m *update.Machine) error {
+// swapHappened reports whether a change that a crash has cut off had brought the data of
+// scripts to its versions: then it has happened, and recovery goes forward. What the
+// data cannot go back from must not be taken for what was still to come.
+func (a *App) swapHappened(m *update.Machine) (bool, error) {
 	if m.Phase != update.Swapping {
-		return nil
+		return false, nil
 	}
 	maker, err := a.dataMaker()
-	if err != nil || maker != m.Change.To.Number {
-		return err
-	}
-	return a.runner.Step(update.Swapped{At: time.Now()})
+	return maker == m.Change.To.Number, err
 }
 
 // held returns the source that is not applied by itself, and why; empty for none.
