@@ -26,9 +26,8 @@ type stateFile struct {
 	oldest, newest uint64
 	funcs          map[string]string // "up2" → the name of the export, which some languages begin with a capital
 
-	once sync.Once // guards what follows
-	why  map[uint64]string
-	bad  error
+	mu  sync.Mutex        // guards what follows
+	why map[uint64]string // by version: why there is no way back from it; nil before it was asked
 }
 
 var (
@@ -39,6 +38,9 @@ var (
 // isSchema reports whether a file of the tree is a schema: it lies directly in state/.
 func isSchema(name string) bool { return path.Dir(name)+"/" == stateFolder }
 
+// schemaOf returns the name of the schema in a file.
+func schemaOf(file string) string { return strings.TrimSuffix(path.Base(file), path.Ext(file)) }
+
 // loadSchemas makes the schemas of the units in state/.
 func (b *builder) loadSchemas(im *image) {
 	files := map[string]string{} // name → file
@@ -46,7 +48,7 @@ func (b *builder) loadSchemas(im *image) {
 		if !strings.HasPrefix(file, stateFolder) || slices.Contains(strings.Split(file, "/"), "lib") {
 			continue
 		}
-		name := strings.TrimSuffix(path.Base(file), path.Ext(file))
+		name := schemaOf(file)
 		p := Problem{Kind: "state", File: file, Line: 1, Column: 1}
 		switch {
 		case !isSchema(file):
@@ -75,6 +77,9 @@ func (b *builder) loadSchema(u *unit) *stateFile {
 	s := &stateFile{unit: u, funcs: map[string]string{}}
 	var ups []uint64
 	for _, export := range u.Exports() {
+		if export == "" {
+			continue
+		}
 		name := strings.ToLower(export[:1]) + export[1:]
 		s.funcs[name] = export
 		if m := stepName.FindStringSubmatch(name); m != nil && m[1] == "up" {
@@ -165,13 +170,21 @@ func (s *stateFile) OneWay(ctx context.Context, n uint64) (string, error) {
 	if s.funcs[fmt.Sprint("irreversible", n)] == "" {
 		return "", nil
 	}
-	s.once.Do(func() { s.bad = s.reasons(context.WithoutCancel(ctx)) })
-	return s.why[n], s.bad
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.why == nil {
+		why, err := s.reasons(ctx)
+		if err != nil {
+			return "", err
+		}
+		s.why = why
+	}
+	return s.why[n], nil
 }
 
 // reasons asks each step that cannot be undone why.
-func (s *stateFile) reasons(ctx context.Context) error {
-	s.why = map[uint64]string{}
+func (s *stateFile) reasons(ctx context.Context) (map[uint64]string, error) {
+	all := map[uint64]string{}
 	for n := s.oldest + 1; n <= s.newest; n++ {
 		name := fmt.Sprint("irreversible", n)
 		if s.funcs[name] == "" {
@@ -180,14 +193,14 @@ func (s *stateFile) reasons(ctx context.Context) error {
 		text, err := s.call(ctx, name)
 		why, _ := script.JSON(text).Tree().(string)
 		if why = strings.Join(strings.Fields(why), " "); err == nil && why == "" {
-			err = fmt.Errorf("%s() must return the reason as text, not %s", name, script.JSON(text))
+			err = fmt.Errorf("it must return the reason as text, not %s", script.JSON(text))
 		}
 		if err != nil {
-			return err
+			return nil, &migrate.Error{Name: schemaOf(s.unit.Name()), Step: name, Err: err}
 		}
-		s.why[n] = why
+		all[n] = why
 	}
-	return nil
+	return all, nil
 }
 
 // call runs one function of the schema, which has no host: a step is a matter of its

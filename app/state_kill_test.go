@@ -56,6 +56,15 @@ func TestStateKilledChild(t *testing.T) {
 			post(t, a, fmt.Sprint("/add/", next))
 			fmt.Println("wrote", next)
 		}
+		if os.Getenv(forGood) == "share" {
+			write(t, dir, shaped(2))
+			reload(t, a)
+			if err := a.ShareData(true); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Println("shared")
+			select {}
+		}
 		if os.Getenv(forGood) != "" {
 			if i > 0 {
 				continue
@@ -118,6 +127,58 @@ func TestStateKilledForGood(t *testing.T) {
 		}
 	}
 	t.Logf("versions met: %v", met)
+}
+
+// A process that stands by when the owner dies with a generation on trial brings the data
+// back to what was proven, and serves that.
+func TestStateOfADeadOwner(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, shaped(1))
+	cmd := exec.Command(os.Args[0], "-test.run=^TestStateKilledChild$", "-test.timeout=60s")
+	cmd.Env = append(os.Environ(), killedDir+"="+dir, forGood+"=share")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var wrote []string
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && lines.Text() != "shared" {
+		if n, ok := strings.CutPrefix(lines.Text(), "wrote "); ok {
+			wrote = append(wrote, n)
+		}
+	}
+	a, err := app.Open(t.Context(), dir, app.Options{Engines: enginesForTest(), Standby: true})
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close(context.Background())
+	if a.LiveNumber() != 2 {
+		t.Fatalf("it stands by with gen %d", a.LiveNumber())
+	}
+	if err := a.Activate(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	a.Confirm()
+	if got := body(t, a, "/version"); got != "1" || len(wrote) == 0 {
+		t.Fatalf("version %s, %d writes", got, len(wrote))
+	}
+	for _, n := range wrote {
+		if got := body(t, a, "/get/"+n); got != fmt.Sprintf(`{"v":{"n":%s}}`, n) {
+			t.Fatal(got)
+		}
+	}
+	if err := a.ShareData(false); err != nil {
+		t.Fatal(err)
+	}
+	if u := reload(t, a); len(u.Migrations) != 1 || body(t, a, "/version") != "2" {
+		t.Errorf("%+v", u)
+	}
 }
 
 // killed runs a process and kills it, at some moment after so many lines. It returns

@@ -126,6 +126,8 @@ func TestStateRefused(t *testing.T) {
 		{"deletes", "state/cart.js", "export const up1 = (v) => null;\nexport const down1 = (v) => v;\n", `up1 of "cart:1": it deletes the key`},
 		{"throws", "state/cart.js", "export const up1 = (v) => v.a.b.c;\nexport const down1 = (v) => v;\n", `state/cart.js:1:`},
 		{"check", "state/cart.js", steps + "export const check = (v) => { throw new Error('never right'); };\n", `never right`},
+		{"no reason", "state/cart.js", "export const up1 = (v) => v;\nexport const irreversible1 = () => 7;\n", "state/cart.js: irreversible1: it must return the reason as text, not 7"},
+		{"empty name", "state/cart.js", steps + "const f = () => 1;\nexport { f as '' };\nexport const down7 = f;\n", "state/cart.js:"},
 		{"host", "state/cart.js", "export const up1 = (v) => kv.get('cart:1');\nexport const down1 = (v) => v;\n", `up1 of "cart:1"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
