@@ -92,7 +92,7 @@ func TestStateKilledChild(t *testing.T) {
 // all that was written.
 func TestStateKilled(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		t.Skip("kills processes")
 	}
 	dir := t.TempDir()
@@ -113,7 +113,7 @@ func TestStateKilled(t *testing.T) {
 // The same where there is no way back: either nothing has happened, or all.
 func TestStateKilledForGood(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
+	if testing.Short() || raceEnabled {
 		t.Skip("kills processes")
 	}
 	met := map[string]int{}

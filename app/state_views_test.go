@@ -113,7 +113,7 @@ func TestStateUnderLoad(t *testing.T) {
 	var counted atomic.Int64
 	var stop atomic.Bool
 	var wg sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		wg.Go(func() {
 			for !stop.Load() {
 				w := httptest.NewRecorder()
@@ -126,7 +126,7 @@ func TestStateUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	for i := range 10 {
+	for i := range 6 {
 		was := counted.Load()
 		waitFor(t, "requests", func() bool { return counted.Load() > was+5 || t.Failed() })
 		write(t, dir, counter(2-i%2))
