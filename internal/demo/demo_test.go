@@ -35,8 +35,8 @@ func TestDemo(t *testing.T) {
 	if !b.OK() {
 		t.Errorf("the demo lost something: %+v\n%s", b, out.String())
 	}
-	if b.Changes != 8 || b.Live != 4 || b.Refused != 3 || b.RolledBack != 1 || b.StreamsOpen != 25 || b.Requests < 100 || b.JobTicks < 2 ||
-		b.GenerationsFreed != 4 || b.SwapNsP50 <= 0 || b.SaveToLiveMsP95 <= 0 {
+	if b.Changes != 9 || b.Live != 5 || b.Refused != 3 || b.RolledBack != 1 || b.StreamsOpen != 25 || b.Requests < 100 || b.JobTicks < 2 ||
+		b.GenerationsFreed != 5 || b.SwapNsP50 <= 0 || b.SaveToLiveMsP95 <= 0 {
 		t.Errorf("scoreboard %+v\n%s", b, out.String())
 	}
 	if runtime.GOOS == "windows" {
@@ -58,7 +58,7 @@ func TestInterrupted(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("processes cannot be replaced on Windows")
 	}
-	for _, at := range []string{"\n  pid  ", "\n 8. ", "on probation"} {
+	for _, at := range []string{"\n  pid  ", "\n 9. ", "on probation"} {
 		t.Run(strings.TrimSpace(at), func(t *testing.T) {
 			t.Parallel()
 			tmp := t.TempDir()

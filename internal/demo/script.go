@@ -44,6 +44,12 @@ var script = []step{
 			replace{"config/shop.yaml", "revision: 1", "revision: 2"})
 	}},
 	{"workflows/order.yaml: a packing step, edited again while an order is being packed", workflowEdit},
+	{"state/cart.js: every cart gets a currency, and a way back", func(ctx context.Context, d *demo) error {
+		if err := d.change(ctx, app.OutcomeLive, "", func() error { return d.migrate() }); err != nil {
+			return err
+		}
+		return d.migrated(0, 1)
+	}},
 	{"delete handlers/lib/stock.js, which others import", func(ctx context.Context, d *demo) error {
 		file := filepath.Join(d.dir, "handlers/lib/stock.js")
 		src, err := os.ReadFile(file)
@@ -72,7 +78,7 @@ var script = []step{
 			return fmt.Errorf("live is gen %d, drift %v; want gen %d and drift", s.Live.Number, s.Drift, u.Generation)
 		}
 		d.say("    gen %d → gen %d in %s · disk ≠ live: %s", before, u.Generation, took.Round(10*time.Microsecond), s.DriftWhy)
-		return nil
+		return d.migrated(1, 0)
 	}},
 }
 
