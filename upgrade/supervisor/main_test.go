@@ -288,6 +288,7 @@ func (c workerConfig) serve() error {
 	mux.HandleFunc("/sick", func(w http.ResponseWriter, r *http.Request) { sick.Store(r.FormValue("sick") == "yes") })
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
 		ms, _ := strconv.Atoi(r.FormValue("ms"))
+		w.(http.Flusher).Flush() // the client knows that it has begun
 		time.Sleep(time.Duration(ms) * time.Millisecond)
 		fmt.Fprint(w, os.Getpid())
 	})
