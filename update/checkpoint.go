@@ -71,7 +71,7 @@ func (l *Ledger) syncPending() error {
 			}
 		}
 	}
-	for dir := range l.emptied { // while the journal says so they are removed again
+	for _, dir := range sortedNames(l.emptied) { // while the journal says so they are removed again
 		if _, err := l.opt.FS.Lstat(dir); err == nil && dirs[dir] == nil {
 			dirs[dir] = []string{}
 		}

@@ -119,7 +119,7 @@ func (b *beat) run(ctx context.Context, t schedule.Tick) error {
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(time.Duration(x%400) * time.Second):
+	case <-time.After(time.Duration(x%400)*time.Second + time.Duration(1+x%997)*time.Microsecond): // never when another tick is due
 	}
 	switch x >> 16 % 8 {
 	case 0:

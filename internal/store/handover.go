@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 )
@@ -25,8 +26,8 @@ func (s *Store) Yield() error {
 	}
 	_ = s.writeAll() // else with the next line, or by who recovers
 	var errs []error
-	for _, l := range s.logs {
-		errs = append(errs, l.close())
+	for _, log := range slices.Sorted(maps.Keys(s.logs)) {
+		errs = append(errs, s.logs[log].close())
 	}
 	clear(s.logs)
 	s.readOnly, s.lent = true, true

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/theseus-run/theseus/internal/disk"
 )
@@ -104,8 +106,8 @@ func (s *Store) writeOut(log string, u *unwritten) error {
 // writeAll does so for all logs. s.logMu is held.
 func (s *Store) writeAll() error {
 	var errs []error
-	for log, u := range s.unset {
-		errs = append(errs, s.writeOut(log, u))
+	for _, log := range slices.Sorted(maps.Keys(s.unset)) {
+		errs = append(errs, s.writeOut(log, s.unset[log]))
 	}
 	return errors.Join(errs...)
 }
@@ -210,7 +212,8 @@ func (s *Store) settle() error {
 		}
 	}
 	var dirty bool
-	for _, l := range s.logs {
+	for _, log := range slices.Sorted(maps.Keys(s.logs)) {
+		l := s.logs[log]
 		if l.file == nil {
 			continue
 		}

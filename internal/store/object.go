@@ -113,7 +113,11 @@ func (s *Store) garbage(m *update.Machine) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	needed := append(needed(m), s.protect...)
-	maps.DeleteFunc(s.owed, s.paid)
+	for _, name := range slices.Sorted(maps.Keys(s.owed)) {
+		if s.paid(name, s.owed[name]) {
+			delete(s.owed, name)
+		}
+	}
 	for _, n := range slices.Sorted(maps.Keys(s.records)) {
 		if len(s.records) <= s.keep {
 			break

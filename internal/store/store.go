@@ -31,10 +31,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -371,7 +373,8 @@ func (s *Store) layOut() error {
 			return err
 		}
 	}
-	for name, text := range map[string]string{"format": fmt.Sprintln(format), ".gitignore": "*\n"} {
+	for _, file := range []struct{ name, text string }{{"format", fmt.Sprintln(format)}, {".gitignore", "*\n"}} {
+		name, text := file.name, file.text
 		if old, err := disk.ReadFile(s.fs, name, 64); err == nil && string(old) == text {
 			continue
 		}
@@ -532,8 +535,8 @@ func (s *Store) release(clean bool) error {
 	if clean && (!s.readOnly || s.lent) {
 		errs = append(errs, s.writeAll())
 	}
-	for _, l := range s.logs {
-		errs = append(errs, l.close())
+	for _, log := range slices.Sorted(maps.Keys(s.logs)) {
+		errs = append(errs, s.logs[log].close())
 	}
 	if s.ledger != nil && !clean {
 		errs = append(errs, s.ledger.Release())
