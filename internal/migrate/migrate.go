@@ -302,8 +302,8 @@ func (m *Migration) Commit(maker uint64) error { return m.live.Apply(m.batch(mak
 
 func (m *Migration) batch(maker uint64) *kv.Batch {
 	b := &kv.Batch{}
-	for key, value := range m.out {
-		b.Replace(key, value)
+	for _, key := range slices.Sorted(maps.Keys(m.out)) { // the log is the same for the same run
+		b.Replace(key, m.out[key])
 	}
 	for _, mv := range m.moves {
 		b.Expect(mv.Name, mv.From)
