@@ -33,6 +33,7 @@ var edges = map[string][]string{
 	"internal/engines":      {"script", "script/js", "script/workflow"},
 	"internal/evalunit":     {"sandbox", "script"},
 	"internal/expr":         {"script", "internal/spell"},
+	"internal/hooks":        {"sandbox", "script", "update", "internal/yamldoc"},
 	"internal/instance":     {"admin", "admin/console", "app", "app/manifest", "internal/engines", "observe", "script/workflow", "upgrade"},
 	"internal/schema":       {"script", "internal/yamldoc"},
 	"internal/disk/simdisk": {"internal/disk"},

@@ -34,6 +34,9 @@ type Options struct {
 	// Log gets a record per update, and what scripts log. Nil discards.
 	Log *slog.Logger
 
+	// Hooks run around the steps of each change.
+	Hooks []app.Hook
+
 	// Observer is told what happens, for metrics. It may be nil.
 	Observer app.Observer
 }
@@ -44,7 +47,7 @@ type Options struct {
 // The caller ends the app with its Close.
 func Open(ctx context.Context, dir string, opt Options) (*app.App, error) {
 	return app.Open(ctx, dir, app.Options{
-		Engines: engines.All(), Watch: !opt.NoWatch, Notice: true, StateDir: opt.StateDir, Log: opt.Log, Observer: opt.Observer,
+		Engines: engines.All(), Watch: !opt.NoWatch, Notice: true, StateDir: opt.StateDir, Log: opt.Log, Hooks: opt.Hooks, Observer: opt.Observer,
 	})
 }
 

@@ -50,6 +50,10 @@ func (f *fakeApp) generation(n int) app.GenerationInfo {
 	return g
 }
 
+func (f *fakeApp) Doing() app.Doing {
+	return app.Doing{Step: "before swap, hook ask", Waiting: "before swap, hook ask", Since: time.Unix(1000, 0)}
+}
+
 func (f *fakeApp) Status() app.Status {
 	f.mu.Lock()
 	defer f.mu.Unlock()

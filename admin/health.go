@@ -66,7 +66,9 @@ type updateState struct {
 	Generation int         `json:"generation"`        // the live one
 	Permanent  int         `json:"permanent"`         // the one that a cold start loads
 	OnTrial    bool        `json:"on_trial"`          // the live one has yet to prove itself
-	Waiting    string      `json:"waiting,omitempty"` // the guard that the update waits for
+	Step       string      `json:"step,omitempty"`    // what the change under way is at: a step, or a hook around one
+	Waiting    string      `json:"waiting,omitempty"` // the guard or the hook that it waits for
+	Since      *time.Time  `json:"since,omitempty"`   // when that began, or the trial; unset while nothing is under way
 	Drift      bool        `json:"drift"`
 	Version    string      `json:"version,omitempty"` // of theseus, and what follows of the program that runs
 	Commit     string      `json:"commit,omitempty"`
@@ -96,6 +98,11 @@ func (s *Server) serveUpdate(w http.ResponseWriter, _ *http.Request) {
 	out := updateState{State: st.State, Generation: st.Live.Number, Permanent: st.Permanent, OnTrial: st.OnTrial, Waiting: st.Waiting, Drift: st.Drift, Version: st.Version, Floor: st.Floor}
 	if p := st.Program; p != nil {
 		out.Commit, out.Digest, out.Counter = p.Commit, p.Digest, p.Counter
+	}
+	if d := s.app.Doing(); !d.Since.IsZero() {
+		out.Step, out.Since = d.Step, &d.Since
+	} else if u := st.LastUpdate; st.OnTrial && u != nil {
+		out.Since = &u.Ended
 	}
 	if u := st.LastUpdate; u != nil {
 		out.Outcome = u.Outcome

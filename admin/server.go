@@ -19,6 +19,8 @@ import (
 // and return copies.
 type App interface {
 	Status() app.Status
+	// Doing returns what the change under way is at.
+	Doing() app.Doing
 	// Generations returns the kept generations, newest first.
 	Generations() []app.GenerationInfo
 	// Generation returns one of them, or an error wrapping [app.ErrNotFound].

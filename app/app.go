@@ -87,6 +87,18 @@ type Options struct {
 	// neither history nor schedule, and writes nothing, before Activate.
 	Standby bool
 
+	// Hooks run around the steps of each change, in their order.
+	Hooks []Hook
+
+	// Load measures the load per processor, for rollout.guards.max_load. Nil means
+	// that of the machine in the last minute, which Linux alone tells.
+	Load func() (float64, error)
+
+	// Workers tells how the parts are that serve the app together, by name: a change
+	// is not swapped in before each is well, which is nil. It must return soon. Nil
+	// means that there is only this process.
+	Workers func() map[string]error
+
 	// NoSync skips fsync when the history is written. For benchmarks.
 	NoSync bool
 }
@@ -123,14 +135,18 @@ type App struct {
 	closing    atomic.Bool
 	swapNanos  latencyLog
 	heartbeat  time.Duration // between signs of life on a stream
+	recent     recent        // answers of the last seconds
 
-	runner   *update.Runner
-	life     context.Context // ends with the app
-	endLife  context.CancelFunc
-	updating chan struct{} // holds a token for the length of an update
-	roleNow  atomic.Int32  // a role; changes while the token is held
-	process  atomic.Pointer[func() ProcessInfo]
-	offered  atomic.Pointer[offer] // the program that is about to take over; nil if nobody said
+	runner    *update.Runner
+	guards    atomic.Pointer[update.Guards] // of the update that runs; nil for none
+	carried   atomic.Pointer[updater]       // through the runner now
+	replacing atomic.Pointer[update.Change] // the change of the program that has begun; nil for none
+	life      context.Context               // ends with the app
+	endLife   context.CancelFunc
+	updating  chan struct{} // holds a token for the length of an update
+	roleNow   atomic.Int32  // a role; changes while the token is held
+	process   atomic.Pointer[func() ProcessInfo]
+	offered   atomic.Pointer[offer] // the program that is about to take over; nil if nobody said
 
 	hand      sync.Mutex      // held while the app is handed over; guards what follows, taken before mu
 	running   context.Context // of the loops
@@ -201,6 +217,9 @@ func newApp(abs string, opt Options) (*App, error) {
 	}
 	if opt.Events == nil {
 		opt.Events = &Events{}
+	}
+	if opt.Load == nil {
+		opt.Load = machineLoad
 	}
 	info, err := os.Stat(abs)
 	if err != nil {

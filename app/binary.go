@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -72,7 +73,9 @@ func (a *App) offerProgram() error {
 // may be seen, which ends it.
 func (a *App) swapProgram(o offer, proven bool) error {
 	next := a.store.Machine().Slot(binarySlot).Live.Number + 1
-	c := update.Change{ID: newUpdateID(time.Now()), Kind: update.KindBinary, Slot: binarySlot, Trigger: "upgrade", Who: o.who, Began: time.Now(), Proven: proven, Downgrade: o.force}
+	c := a.programChange()
+	c.Who, c.Proven, c.Downgrade = o.who, proven, o.force
+	a.replacing.Store(nil)
 	for _, e := range []update.Event{update.Trigger{Change: c}, update.Begin{}, update.Prepared{To: update.Version{Number: next, Counter: o.program.Counter}},
 		update.Proceed{}, update.Synced{}, update.Proceed{}} {
 		if err := a.runner.Step(e); err != nil {
@@ -91,7 +94,12 @@ func (a *App) takeProgram() error {
 			return err
 		}
 	}
-	return a.runner.Step(update.Swapped{At: time.Now()})
+	c := *a.store.Machine().Change
+	if err := a.runner.Step(update.Swapped{At: time.Now()}); err != nil {
+		return err
+	}
+	a.afterProgram(c, "swap", nil)
+	return nil
 }
 
 // keepProgram notes that this process has proved itself.
@@ -109,18 +117,26 @@ func (a *App) dropProgram(why string) {
 	m := a.store.Machine()
 	now := time.Now()
 	var events []update.Event
+	var back *update.Change // what may have been seen; nil for nothing
 	switch c := m.Change; {
 	case c != nil && c.Kind == update.KindBinary && m.Phase == update.Swapping:
-		events = []update.Event{update.Failed{Why: why, At: now}, update.Reverted{At: now}}
+		back, events = c, []update.Event{update.Failed{Why: why, At: now}, update.Reverted{At: now}}
+		a.afterProgram(*c, "swap", errors.New(why))
 	case c != nil && c.Kind == update.KindBinary:
 		events = []update.Event{update.Failed{Why: why, At: now}}
 	case m.Slot(binarySlot).Trial != nil:
+		s := m.Slot(binarySlot)
+		back = &update.Change{ID: s.Trial.Change, Slot: binarySlot, Began: now, From: s.Live, To: s.Permanent}
 		events = []update.Event{update.Misbehaved{Slot: binarySlot, Why: why, At: now}, update.Reverted{At: now}}
 	}
 	for _, e := range events {
 		if err := a.runner.Step(e); err != nil {
 			a.log.Error("that the new program was given up could not be noted", "error", err)
 		}
+	}
+	if back != nil {
+		back.Kind, back.Trigger, back.Message = update.KindRevert, "upgrade", why
+		go func() { _ = a.runner.Revert(a.life, *back, func() error { return nil }) }() // the old program serves
 	}
 }
 

@@ -35,7 +35,8 @@ type builder struct {
 	prev    *image // what units are carried over from; may be nil
 	number  int    // of the generation that is built
 	env     func(string) (string, bool)
-	mapped  bool // what serves, or served last, has a manifest: losing it is a mistake
+	load    func() (float64, error) // measures it, for a guard
+	mapped  bool                    // what serves, or served last, has a manifest: losing it is a mistake
 
 	m        *manifest.Manifest
 	limits   script.Limits
@@ -110,6 +111,10 @@ func (b *builder) loadManifest() {
 	if f, ok := b.tree.File(manifest.File); ok {
 		m, err := manifest.Parse(manifest.File, f.Data, b.env)
 		if err != nil {
+			b.problem("manifest", err)
+			return
+		}
+		if err := checkGuards(m, b.load); err != nil {
 			b.problem("manifest", err)
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/theseus-run/theseus/update"
 )
@@ -27,10 +28,12 @@ func (a *App) Reload(ctx context.Context, c Change) (Update, error) {
 // precondition of the change. The update itself goes on when its caller goes
 // away: the context it gets does not end with ctx. The caller calls done.
 func (a *App) startUpdate(ctx context.Context, c Change) (_ context.Context, done func(), _ error) {
-	select {
-	case a.updating <- struct{}{}:
-	case <-ctx.Done():
-		return nil, nil, fmt.Errorf("waiting for another update to end: %w", context.Cause(ctx))
+	var nudge func()
+	if c.Trigger == "rollback" { // it must not wait for the tests of a change, nor for its guards
+		nudge = func() { a.interruptUpdate(errRollback) }
+	}
+	if err := a.takeTurn(ctx, nudge); err != nil {
+		return nil, nil, fmt.Errorf("waiting for another update to end: %w", err)
 	}
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	done = func() { cancel(nil); <-a.updating }
@@ -52,6 +55,25 @@ func (a *App) startUpdate(ctx context.Context, c Change) (_ context.Context, don
 	return own, done, nil
 }
 
+// takeTurn takes the token of an update. As long as another has it nudge, if there is
+// one, is called now and then.
+func (a *App) takeTurn(ctx context.Context, nudge func()) error {
+	for {
+		var again <-chan time.Time
+		if nudge != nil {
+			nudge()
+			again = time.After(50 * time.Millisecond)
+		}
+		select {
+		case a.updating <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-again:
+		}
+	}
+}
+
 // interruptUpdate ends the update that runs, unless it is past its checks.
 func (a *App) interruptUpdate(why error) {
 	a.mu.Lock()
@@ -68,7 +90,7 @@ var errRollback = errors.New("a rollback was asked for")
 // live one. Its image is in memory, so new requests see it at once. The disk
 // stays as it is, which Status then reports as drift.
 func (a *App) Rollback(ctx context.Context, number int, c Change) (Update, error) {
-	a.interruptUpdate(errRollback) // it must not wait for the tests of a change
+	c.Trigger = "rollback"
 	ctx, done, err := a.startUpdate(ctx, c)
 	if err != nil {
 		return Update{}, err
@@ -82,12 +104,10 @@ func (a *App) Rollback(ctx context.Context, number int, c Change) (Update, error
 	case 0:
 		return Update{}, fmt.Errorf("there is no earlier generation to return to: %w", ErrNotFound)
 	case live:
-		c.Trigger = "rollback"
 		up := a.begin(c, a.live.Load().tree.Digest())
 		up.u.Generation = live
 		return up.end(OutcomeNoop), nil
 	}
-	c.Trigger = "rollback"
 	im, rec, err := a.kept(ctx, number)
 	if err != nil {
 		return Update{}, err

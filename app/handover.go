@@ -57,7 +57,11 @@ func (a *App) Suspend(ctx context.Context) ([]byte, error) {
 	if before == standby || before == suspended || a.closing.Load() {
 		return nil, errors.New("suspend the app: it owns nothing that it could give up")
 	}
+	if err := a.releaseHooks(ctx); err != nil {
+		return nil, fmt.Errorf("suspend the app: %w", err)
+	}
 	if err := a.enterRole(ctx, suspended); err != nil {
+		a.ProgramFailed(err)
 		return nil, err
 	}
 	a.stopWatch()
@@ -76,21 +80,27 @@ func (a *App) Suspend(ctx context.Context) ([]byte, error) {
 	}
 	if err != nil {
 		a.dropProgram(err.Error())
+		a.ProgramFailed(err)
 		a.resumeHere(before)
 		return nil, fmt.Errorf("suspend the app: %w", err)
 	}
 	return state, nil
 }
 
+// errReplaced is why an update that waits is interrupted when the process is replaced.
+var errReplaced = errors.New("the process is being replaced")
+
 // role returns the role, which changes only while the token of an update is held.
 func (a *App) role() role { return role(a.roleNow.Load()) }
 
 // enterRole changes the role between two updates.
 func (a *App) enterRole(ctx context.Context, r role) error {
-	select {
-	case a.updating <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("an update of the app has not ended: %w", context.Cause(ctx))
+	var nudge func()
+	if r == suspended {
+		nudge = func() { a.interruptWaiting(errReplaced) }
+	}
+	if err := a.takeTurn(ctx, nudge); err != nil {
+		return fmt.Errorf("an update of the app has not ended: %w", err)
 	}
 	defer func() { <-a.updating }()
 	a.roleNow.Store(int32(r))

@@ -54,7 +54,7 @@ type Problem struct {
 
 // Phase is the time one part of an update took.
 type Phase struct {
-	Name     string        `json:"name"` // scan, compile, migrate, check, test, verify, store, warm, switch, drain
+	Name     string        `json:"name"` // compile, migrate, test, verify, wait (for a guard), store, commit, switch, "hook NAME before swap"
 	Duration time.Duration `json:"duration_ns"`
 }
 
@@ -158,12 +158,19 @@ type Status struct {
 	Permanent  int              `json:"permanent"`         // the generation that a cold start loads; 0 for none yet
 	Anchor     int              `json:"anchor"`            // the one that was permanent before; 0 for none
 	OnTrial    bool             `json:"on_trial"`          // the live generation has yet to prove itself
-	Waiting    string           `json:"waiting,omitempty"` // the guard that the update waits for
+	Waiting    string           `json:"waiting,omitempty"` // the guard or the hook that the update waits for
 	Floor      int64            `json:"floor,omitempty"`   // the highest rollback counter of a generation that has proved itself
 	Program    *Program         `json:"program,omitempty"` // runs; without its digest until that is computed
 
 	// Process is set where the running process can be replaced.
 	Process *ProcessInfo `json:"process,omitempty"`
+}
+
+// Doing is what the change under way is at; the zero Doing for none.
+type Doing struct {
+	Step    string    // "prepare", "sync", "swap" or "revert", with the hook that runs
+	Waiting string    // the guard or the hook that the change waits for; empty for none
+	Since   time.Time // when that began
 }
 
 // ProcessInfo is where the process stands in the row of those that replaced each

@@ -39,11 +39,13 @@ func upper(b int) float64 {
 	return float64((uint64(1)<<exp)+uint64(part+1)<<(exp-2)) - 1
 }
 
-// take returns the counts since the last take and starts again from zero.
-func (l *latencies) take() (s GenStats) {
+// take returns the counts since the last take, adds them to sum, and starts again
+// from zero.
+func (l *latencies) take(sum *[latencyBuckets]int64) (s GenStats) {
 	var counts [latencyBuckets]int64
 	for i := range l.counts {
 		counts[i] = l.counts[i].Swap(0)
+		sum[i] += counts[i]
 		s.Requests += counts[i]
 	}
 	s.Failed = l.failed.Swap(0)

@@ -128,7 +128,7 @@ func (a *App) Plan(ctx context.Context) (Plan, error) {
 
 func (a *App) planFor(ctx context.Context, g *Generation, t *tree.Tree) Plan {
 	p := Plan{Base: g.number, Digest: t.Digest(), Changes: changesBetween(g.tree, t)}
-	im, problems := build(ctx, builder{engines: a.opt.Engines, tree: t, prev: g.image, number: g.number + 1, env: a.opt.Env})
+	im, problems := build(ctx, builder{engines: a.opt.Engines, tree: t, prev: g.image, number: g.number + 1, env: a.opt.Env, load: a.opt.Load})
 	if problems != nil {
 		p.Problems = problems
 		return p

@@ -32,8 +32,9 @@ func (a *App) stats(now time.Time) Stats {
 	}
 	s.Drift, _ = a.drift()
 	a.mu.Unlock()
+	var second [latencyBuckets]int64
 	for _, r := range recs {
-		gs := r.window.take()
+		gs := r.window.take(&second)
 		gs.Number = r.snapshot().Number
 		s.Streams += r.streams.Load()
 		s.Inflight += r.inflight.Load()
@@ -41,6 +42,7 @@ func (a *App) stats(now time.Time) Stats {
 			s.Generation = append(s.Generation, gs)
 		}
 	}
+	a.recent.push(&second)
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	s.HeapBytes = m.HeapAlloc

@@ -133,7 +133,7 @@ func (a *App) Status() Status {
 		s.Ready = !a.draining.Load()
 	}
 	slot := a.store.Machine().Slot(store.AppSlot)
-	s.Permanent, s.Anchor, s.OnTrial, s.Waiting = slot.Permanent.Number, slot.Anchor.Number, slot.Trial != nil, a.runner.Waiting()
+	s.Permanent, s.Anchor, s.OnTrial, s.Waiting = slot.Permanent.Number, slot.Anchor.Number, slot.Trial != nil, a.Doing().Waiting
 	s.Floor, s.Program = slot.Floor.Counter, a.program.now()
 	if s.OnTrial {
 		s.State = StateActive

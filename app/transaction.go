@@ -14,9 +14,10 @@ import (
 // A staging is the [update.Subject] of an app: it makes one tree, or one kept
 // generation, the one that is live.
 type staging struct {
-	up    *updater
-	build func(context.Context) (*Generation, []Problem)
-	fresh bool // the generation is not in the store yet
+	up     *updater
+	build  func(context.Context) (*Generation, []Problem)
+	fresh  bool // the generation is not in the store yet
+	serves bool // it is live already
 
 	live      *verification // of what is live; nil for a kept generation, which does not wait for it
 	gen       *Generation
@@ -41,8 +42,12 @@ func (s *staging) Prepare(ctx context.Context) (update.Version, error) {
 		return update.Version{}, errRefused
 	}
 	s.up.warnDowngrade(s.gen)
+	s.up.app.guards.Store(s.guards())
 	return update.Version{Number: s.gen.number, Digest: s.gen.tree.Digest(), Counter: s.gen.manifest.Rollout.Counter}, nil
 }
+
+// Settled implements update.Settled.
+func (s *staging) Settled() bool { return s.serves }
 
 // Final implements update.Final: data that cannot go back keeps its generation.
 func (s *staging) Final() bool { return s.migration != nil && s.migration.OneWay() != "" }
@@ -107,6 +112,9 @@ func (s *staging) Discard() {
 // do carries the update through the transaction, and refuses it where it fails.
 func (up *updater) do(ctx context.Context, kind update.Kind, force, proven bool, source string, s *staging) (Update, error) {
 	a := up.app
+	a.carried.Store(up)
+	defer a.carried.Store(nil)
+	defer a.guards.Store(nil)
 	err := a.runner.Do(ctx, update.Change{
 		ID: up.u.ID, Kind: kind, Slot: store.AppSlot, Trigger: up.u.Trigger, Who: up.u.Who, Message: up.u.Message, Began: up.u.Started,
 		Source: source, Force: force, Proven: proven, Downgrade: up.force,
@@ -123,17 +131,23 @@ func (up *updater) do(ctx context.Context, kind update.Kind, force, proven bool,
 	if held, ok := errors.AsType[*update.HeldError](err); ok {
 		return up.refuse([]Problem{{Kind: "held", Message: held.Held.Why, Hint: "change the files, or apply them all the same: `theseus reload`"}})
 	}
+	step, ok := errors.AsType[*update.ChangeError](err)
+	if ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || ok && step.Step == "prepare") { // the tree was not found wanting: it is looked at again
+		u, err := up.refuse(interrupted(ctx))
+		a.setStaged(u.Digest, "", nil)
+		a.setDriftWhy("changed on disk, not applied: " + context.Cause(ctx).Error())
+		return u, err
+	}
 	if errors.Is(err, errRefused) {
 		return up.refuse(s.problems)
 	}
 	if down, ok := errors.AsType[*update.DowngradeError](err); ok {
 		return up.refuse([]Problem{s.gen.downgrade(down.Floor, kind)})
 	}
-	if ctx.Err() != nil {
-		return up.refuse(interrupted(ctx))
+	if p, ok := s.heldUp(err); ok {
+		return up.refuse([]Problem{p})
 	}
 	p := Problem{Kind: "update", Message: err.Error()}
-	step, ok := errors.AsType[*update.ChangeError](err)
 	_, onDisk := errors.AsType[*store.Error](err)
 	if ok && onDisk {
 		p = Problem{Kind: "store", Message: "the new generation could not be stored: " + step.Err.Error(),
@@ -144,7 +158,8 @@ func (up *updater) do(ctx context.Context, kind update.Kind, force, proven bool,
 
 // newRunner makes the runner of the app's changes.
 func (a *App) newRunner() *update.Runner {
-	return update.NewRunner(update.RunnerOptions{Keeper: a.store, Observe: a.observe, Report: a.report})
+	return update.NewRunner(update.RunnerOptions{Keeper: a.store, Observe: a.observe, Report: a.report,
+		Hooks: a.opt.Hooks, Guards: a.guardsNow, Facts: a.facts, Hooked: a.hooked, Step: a.stepped})
 }
 
 // report notes the end of a trial in the history. What becomes live is noted by the
@@ -283,19 +298,29 @@ func misbehaves(requests, failed int64, most float64) error {
 	return fmt.Errorf("%d of its first %d answers failed with 5xx, more than the share of %g that rollout.max_errors allows", failed, requests, most)
 }
 
-// conclude ends a trial, and reports whether there is nothing more to watch.
+// errMisbehaves is why an update is interrupted when what is live is taken back.
+var errMisbehaves = errors.New("the generation on trial misbehaves and is taken back")
+
+// conclude ends a trial, and reports whether there is nothing more to watch. The way
+// back does not wait for a change that waits for a guard or a hook.
 func (a *App) conclude(t update.Trial, why error) bool {
 	if why != nil && !a.mayGoBack() {
 		return true
 	}
-	select {
-	case a.updating <- struct{}{}:
-	case <-a.life.Done():
+	held := false
+	var nudge func()
+	if why != nil {
+		nudge = func() { held = a.interruptWaiting(errMisbehaves) || held }
+	}
+	if a.takeTurn(a.life, nudge) != nil {
 		return true
 	}
 	defer func() { <-a.updating }()
 	if a.role() != owner {
 		return false // the transaction is with another process, or was a moment ago
+	}
+	if held && a.opt.Watch { // its turn comes now
+		a.loops.Go(func() { _, _ = a.Reload(a.life, Change{Trigger: "watch"}) })
 	}
 	if why != nil {
 		if problems := a.blocked(a.life); problems != nil {
@@ -303,7 +328,12 @@ func (a *App) conclude(t update.Trial, why error) bool {
 			return true
 		}
 	}
-	err := a.runner.Verdict(a.life, store.AppSlot, t.Change, why, a.goBack)
+	ctx, cancel := context.WithCancelCause(a.life)
+	defer cancel(nil)
+	a.mu.Lock()
+	a.interrupt = cancel // a hook must not hold a rollback
+	a.mu.Unlock()
+	err := a.runner.Verdict(ctx, store.AppSlot, t.Change, why, func(_ context.Context, to update.Version) error { return a.goBack(a.life, to) })
 	if err != nil && !errors.Is(err, update.ErrNotOnTrial) {
 		a.log.Error("the end of a trial could not be noted", "update", t.Change, "error", err)
 	}
@@ -359,7 +389,7 @@ func (up *updater) revive(ctx context.Context, im *image, rec *record, m *migrat
 func (a *App) settleFor(trigger, why string) {
 	g := a.live.Load()
 	up := a.beginAside(Change{Trigger: trigger, Message: why, Force: true}, g.tree.Digest())
-	st := &staging{up: up, build: func(context.Context) (*Generation, []Problem) { return g, nil }}
+	st := &staging{up: up, serves: true, build: func(context.Context) (*Generation, []Problem) { return g, nil }}
 	if _, err := up.do(a.life, update.KindRollback, true, true, "", st); err != nil {
 		a.log.Error("what is live is not what a start would load", "generation", g.number, "error", err)
 		return

@@ -223,7 +223,7 @@ func (up *updater) stage(ctx context.Context, t *tree.Tree, st *staging) (*Gener
 
 // builderFor prepares a build of t that carries units over from what is live.
 func (a *App) builderFor(t *tree.Tree, number int) builder {
-	b := builder{engines: a.opt.Engines, tree: t, number: number, env: a.opt.Env}
+	b := builder{engines: a.opt.Engines, tree: t, number: number, env: a.opt.Env, load: a.opt.Load}
 	if g := a.live.Load(); g != nil {
 		b.prev = g.image
 		_, b.mapped = g.tree.File(manifest.File)

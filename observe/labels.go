@@ -27,7 +27,7 @@ func setOf(names ...string) set {
 var (
 	outcomes        = setOf(string(app.OutcomeLive), string(app.OutcomeRefused), string(app.OutcomeNoop), string(app.OutcomeRolledBack))
 	triggers        = setOf("start", "watch", "api", "signal", "rollback")
-	phases          = setOf("scan", "compile", "check", "test", "store", "warm", "switch", "drain")
+	phases          = setOf("compile", "test", "wait", "store", "commit", "switch", "hook")
 	upgradeOutcomes = setOf("committed", "refused", "failed", "rolled_back")
 	upgradeSteps    = setOf("check", "start", "hello", "prepare", "ready", "release", "serve", "probation")
 

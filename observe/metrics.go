@@ -17,6 +17,7 @@ package observe
 import (
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -175,7 +176,8 @@ func (m *Metrics) Execution(engine, unit string, kind script.Kind, took time.Dur
 func (m *Metrics) Updated(u app.Update) {
 	m.reloads.WithLabelValues(fold(outcomes, string(u.Outcome)), fold(triggers, u.Trigger)).Inc()
 	for _, p := range u.Phases {
-		m.phases.WithLabelValues(fold(phases, p.Name)).Observe(p.Duration.Seconds())
+		name, _, _ := strings.Cut(p.Name, " ") // hooks have theirs behind
+		m.phases.WithLabelValues(fold(phases, name)).Observe(p.Duration.Seconds())
 	}
 	if u.Outcome == app.OutcomeRefused {
 		m.reloadOK.Set(0)

@@ -16,6 +16,10 @@ type Guards struct {
 
 	// MaxLatency is the 99th percentile of answers under which it is. Zero means any.
 	MaxLatency time.Duration `json:"max_latency,omitempty"`
+
+	// Patience is how long a change waits for these, and for its workers, before it
+	// is refused. Zero means that of the runner.
+	Patience time.Duration `json:"patience,omitempty"`
 }
 
 // Facts are what guards look at.
@@ -25,17 +29,30 @@ type Facts struct {
 	Workers map[string]error // by name; nil means healthy
 }
 
-// A WaitingError says which guard a change waits for. It is no failure.
+// The guards' names.
+const (
+	GuardLoad    = "max_load"
+	GuardLatency = "max_latency"
+	GuardWorkers = "workers"
+)
+
+// A WaitingError says which guard a change waits for. It is no failure, unless the
+// change has waited for as long as it may.
 type WaitingError struct {
-	Phase Phase
-	For   string
+	Phase    Phase
+	Guard    string        // its name
+	For      string        // its ceiling and the value
+	Patience time.Duration // how long the change may wait
 }
 
 // Error names the guard and the figures.
-func (e *WaitingError) Error() string { return string(e.Phase) + " waits: " + e.For }
+func (e *WaitingError) Error() string {
+	return fmt.Sprintf("%s waits for %s: %s", e.Phase, e.Guard, e.For)
+}
 
-// waiting says what a change in that phase waits for; empty if for nothing.
-func (g Guards) waiting(p Phase, f Facts) string {
+// waiting says what a change in that phase waits for: a guard, with its ceiling and
+// the value; empty if for nothing.
+func (g Guards) waiting(p Phase, f Facts) (guard, why string) {
 	if p == Syncing {
 		var ill []string
 		for _, name := range slices.Sorted(maps.Keys(f.Workers)) {
@@ -44,17 +61,17 @@ func (g Guards) waiting(p Phase, f Facts) string {
 			}
 		}
 		if len(ill) > 0 {
-			return "not healthy: " + strings.Join(ill, "; ")
+			return GuardWorkers, "not healthy: " + strings.Join(ill, "; ")
 		}
-		return ""
+		return "", ""
 	}
 	switch {
 	case g.MaxLoad > 0 && !(f.Load < g.MaxLoad):
-		return fmt.Sprintf("the load is %.2f, to be below %.2f", f.Load, g.MaxLoad)
+		return GuardLoad, fmt.Sprintf("the load is %.2f per processor, to be below %.2f", f.Load, g.MaxLoad)
 	case g.MaxLatency > 0 && f.Latency >= g.MaxLatency:
-		return fmt.Sprintf("the 99th percentile is %s, to be below %s", f.Latency, g.MaxLatency)
+		return GuardLatency, fmt.Sprintf("the 99th percentile of answers is %s, to be below %s", f.Latency, g.MaxLatency)
 	}
-	return ""
+	return "", ""
 }
 
 func sortedNames[T any](m map[string]T) []string { return slices.Sorted(maps.Keys(m)) }

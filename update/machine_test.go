@@ -261,11 +261,11 @@ func TestGuards(t *testing.T) {
 	}{
 		{at(Preparing), Proceed{}, ""},
 		{at(Preparing), Proceed{Guards{MaxLoad: 2}, Facts{Load: 1.9}}, ""},
-		{at(Preparing), Proceed{Guards{MaxLoad: 2}, Facts{Load: 2}}, "preparing waits: the load is 2.00, to be below 2.00"},
+		{at(Preparing), Proceed{Guards{MaxLoad: 2}, Facts{Load: 2}}, "preparing waits for max_load: the load is 2.00 per processor, to be below 2.00"},
 		{at(Preparing), Proceed{Guards{MaxLatency: time.Second}, Facts{Latency: 999 * time.Millisecond}}, ""},
-		{at(Preparing), Proceed{Guards{MaxLatency: time.Second}, Facts{Latency: time.Second}}, "preparing waits: the 99th percentile is 1s, to be below 1s"},
+		{at(Preparing), Proceed{Guards{MaxLatency: time.Second}, Facts{Latency: time.Second}}, "preparing waits for max_latency: the 99th percentile of answers is 1s, to be below 1s"},
 		{at(Syncing), Proceed{Facts: Facts{Workers: map[string]error{"a": nil}}}, ""},
-		{at(Syncing), Proceed{Facts: Facts{Workers: map[string]error{"a": nil, "c": errors.New("no db"), "b": errors.New("cold")}}}, "syncing waits: not healthy: b: cold; c: no db"},
+		{at(Syncing), Proceed{Facts: Facts{Workers: map[string]error{"a": nil, "c": errors.New("no db"), "b": errors.New("cold")}}}, "syncing waits for workers: not healthy: b: cold; c: no db"},
 	} {
 		before := c.m.Clone()
 		_, err := c.m.Step(c.p)

@@ -32,10 +32,10 @@ var rules = []rule{
 	{from: []Phase{Idle}, on: "trigger", to: Received, when: "its source is not held", effects: do(Write), set: triggered},
 	{from: []Phase{Received}, on: "begin", to: Preparing, effects: do(Prepare), set: nothing},
 	{from: []Phase{Preparing}, on: "prepared", to: Preparing, when: "its counter is not below the floor, or that is forced", set: prepared},
-	{from: []Phase{Preparing}, on: "proceed", to: Syncing, when: "prepared; load and latency under their ceilings", effects: do(Write, Sync), set: proceed},
+	{from: []Phase{Preparing}, on: "proceed", to: Syncing, when: "prepared; load and latency under their ceilings, or it is a rollback", effects: do(Write, Sync), set: proceed},
 	{from: []Phase{Syncing}, on: "synced", to: Syncing, set: synced},
-	{from: []Phase{Syncing}, on: "proceed", to: Swapping, when: "synced; every worker healthy; it is a rollback", effects: do(Write, Swap), set: proceed, only: goesBack},
-	{from: []Phase{Syncing}, on: "proceed", to: Swapping, when: "synced; every worker healthy", effects: do(Commit, Swap), set: proceed},
+	{from: []Phase{Syncing}, on: "proceed", to: Swapping, when: "synced; it is a rollback to what was proven", effects: do(Write, Swap), set: proceed, only: goesBack},
+	{from: []Phase{Syncing}, on: "proceed", to: Swapping, when: "synced; every worker healthy, or it is a rollback", effects: do(Commit, Swap), set: proceed},
 	{from: []Phase{Swapping}, on: "swapped", to: Idle, effects: do(Commit, Tell, Observe), set: swapped},
 	{from: []Phase{Received, Preparing, Syncing}, on: "failed", to: Idle, effects: do(Discard, Write, Tell), set: failed},
 	{from: []Phase{Swapping}, on: "failed", to: Reverting, effects: do(Commit, Revert), set: failing},
@@ -93,8 +93,10 @@ func proceed(m *Machine, e Event) ([]Report, error) {
 	if !m.Change.Ready {
 		return nil, &OrderError{Phase: m.at(), Event: "proceed before the phase is done"}
 	}
-	if why := p.Guards.waiting(m.at(), p.Facts); why != "" {
-		return nil, &WaitingError{Phase: m.at(), For: why}
+	if m.Change.Kind != KindRollback { // the way back must be open in an overload
+		if guard, why := p.Guards.waiting(m.at(), p.Facts); guard != "" {
+			return nil, &WaitingError{Phase: m.at(), Guard: guard, For: why}
+		}
 	}
 	m.Change.Ready = false
 	return nil, nil

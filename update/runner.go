@@ -1,9 +1,11 @@
 package update
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -34,6 +36,10 @@ type Subject interface {
 // A Final is a Subject that may have no way back. It is asked once Prepare has
 // succeeded; if it says so the version is proven when it is visible, without a trial.
 type Final interface{ Final() bool }
+
+// A Settled is a Subject that may be of a version that serves already, and only needs
+// to be noted: no hooks run around it then.
+type Settled interface{ Settled() bool }
 
 // A Blamed error of a Subject holds its source back: what failed is the version's
 // own doing, and is not to be tried again by itself.
@@ -75,8 +81,8 @@ type RunnerOptions struct {
 	Guards func() Guards
 	Facts  func() Facts
 
-	// Patience is how long a change waits for its guards before it is refused.
-	// Zero means one minute.
+	// Patience is how long a change waits for its guards before it is refused, where
+	// they do not say. Zero means one minute.
 	Patience time.Duration
 
 	// Observe is called when a version is on trial in a slot; it returns at once, and
@@ -89,8 +95,13 @@ type RunnerOptions struct {
 	// Now returns the time by the wall clock. Nil means time.Now.
 	Now func() time.Time
 
-	// Step is called when a step of a change has ended. It must return soon.
+	// Step is called when a step of a change has ended, with its hooks before it, and
+	// as "wait" when the change has waited for a guard. It must return soon.
 	Step func(c Change, step string, took time.Duration, err error)
+
+	// Hooked is called when a hook has ended, unless nobody waited for that. It must
+	// return soon.
+	Hooked func(HookReport)
 }
 
 // A Runner carries changes through a machine. Methods are safe for concurrent use;
@@ -98,8 +109,27 @@ type RunnerOptions struct {
 type Runner struct {
 	opt RunnerOptions
 
-	mu      sync.Mutex // held for each event and its effects up to the next
-	waiting string
+	mu sync.Mutex // held for each event and its effects up to the next
+
+	seen  sync.Mutex
+	doing []*Doing // the last is the innermost; guarded by seen
+}
+
+// Doing is what the change under way is at.
+type Doing struct {
+	Step    string    // "prepare", "sync", "swap", "revert"; empty between them
+	Hook    string    // the hook that runs; empty for none
+	After   bool      // it is one after the step
+	Waiting string    // the guard that the change waits for, with its ceiling and the value; empty for none
+	Since   time.Time // when that began
+}
+
+// String is "swap", "before swap, hook NAME"; empty for nothing.
+func (d Doing) String() string {
+	if d.Hook != "" {
+		return place(d.Step, d.After) + ", hook " + d.Hook
+	}
+	return d.Step
 }
 
 // guardPause is between two looks at a guard that does not pass.
@@ -125,14 +155,32 @@ func NewRunner(opt RunnerOptions) *Runner {
 	if opt.Step == nil {
 		opt.Step = func(Change, string, time.Duration, error) {}
 	}
+	if opt.Hooked == nil {
+		opt.Hooked = func(HookReport) {}
+	}
 	return &Runner{opt: opt}
 }
 
-// Waiting names the guard that the change under way waits for; empty for none.
-func (r *Runner) Waiting() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.waiting
+// Doing returns what the change under way is at; the zero Doing for none.
+func (r *Runner) Doing() Doing {
+	r.seen.Lock()
+	defer r.seen.Unlock()
+	if len(r.doing) == 0 {
+		return Doing{}
+	}
+	return *r.doing[len(r.doing)-1]
+}
+
+// at notes what the change is at until leave is called.
+func (r *Runner) at(d Doing) (leave func()) {
+	r.seen.Lock()
+	defer r.seen.Unlock()
+	r.doing = append(r.doing, &d)
+	return func() {
+		r.seen.Lock()
+		defer r.seen.Unlock()
+		r.doing = slices.DeleteFunc(r.doing, func(o *Doing) bool { return o == &d })
+	}
 }
 
 // Machine returns a copy of the machine.
@@ -152,7 +200,14 @@ func (r *Runner) Do(ctx context.Context, c Change, s Subject) error {
 	if _, err := r.step(Trigger{c}); err != nil && !isKeep(err) {
 		return err
 	}
+	if m := r.Machine(); m.Change != nil {
+		c = *m.Change // with what it comes from
+	}
+	defer r.at(Doing{Since: c.Began})()
 	run := &running{r: r, c: c, s: s}
+	if q, ok := s.(Settled); ok {
+		run.quiet = q.Settled()
+	}
 	if err := run.all(ctx); err != nil {
 		run.fail(ctx, err)
 		return &ChangeError{Step: run.at, Err: err}
@@ -202,6 +257,7 @@ type running struct {
 	s       Subject
 	at      string
 	files   []File
+	quiet   bool  // no hooks run
 	swapped bool  // Swap was called
 	kept    error // why the journal does not know that it was swapped
 }
@@ -243,23 +299,22 @@ func (run *running) all(ctx context.Context) error {
 
 // swap makes the version visible.
 func (run *running) swap(ctx context.Context) error {
-	err := run.timed(ctx, "swap", func() error {
+	return run.timed(ctx, "swap", func() error {
 		if err := run.proceed(ctx, run.files...); err != nil {
 			return err
 		}
 		run.swapped = true
-		return run.s.Swap(context.WithoutCancel(ctx))
+		if err := run.s.Swap(context.WithoutCancel(ctx)); err != nil {
+			return err
+		}
+		effects, err := run.r.step(Swapped{run.r.opt.Now()})
+		if err != nil && !isKeep(err) {
+			return err
+		}
+		run.kept = err // it serves
+		run.r.observe(run.c.Slot, effects)
+		return nil
 	})
-	if err != nil {
-		return err
-	}
-	effects, err := run.r.step(Swapped{run.r.opt.Now()})
-	if err != nil && !isKeep(err) {
-		return err
-	}
-	run.kept = err // it serves
-	run.r.observe(run.c.Slot, effects)
-	return nil
 }
 
 // observe begins the trial of what is live now.
@@ -277,50 +332,74 @@ func (r *Runner) observe(slot string, effects []Effect) {
 	}
 }
 
-// proceed waits for the guards.
+// proceed leaves a phase that is done when the guards let it.
 func (run *running) proceed(ctx context.Context, files ...File) error {
 	r := run.r
-	ctx, cancel := context.WithTimeout(ctx, r.opt.Patience)
-	defer cancel()
-	defer r.setWaiting("")
+	return r.await(ctx, run.c, func() (time.Duration, error) {
+		guards := r.opt.Guards()
+		_, err := r.step(Proceed{guards, r.opt.Facts()}, files...)
+		return guards.Patience, err
+	})
+}
+
+// Await waits for the guards that hold a change before it is written; see
+// [Runner.Before].
+func (r *Runner) Await(ctx context.Context, c Change, guards Guards) error {
+	return r.await(ctx, c, func() (time.Duration, error) {
+		if guard, why := guards.waiting(Preparing, r.opt.Facts()); guard != "" {
+			return guards.Patience, &WaitingError{Phase: Preparing, Guard: guard, For: why}
+		}
+		return 0, nil
+	})
+}
+
+// await tries to go on until that is not refused by a guard any more.
+func (r *Runner) await(ctx context.Context, c Change, try func() (patience time.Duration, _ error)) (failure error) {
+	began := time.Now()
+	leave := func() {}
+	var over <-chan time.Time
 	for {
-		_, err := r.step(Proceed{r.opt.Guards(), r.opt.Facts()}, files...)
+		patience, err := try()
 		w, waits := errors.AsType[*WaitingError](err)
 		if !waits {
 			return err
 		}
-		r.setWaiting(w.Error())
+		w.Patience = cmp.Or(patience, r.opt.Patience)
+		if over == nil {
+			over = time.After(w.Patience)
+			defer func() {
+				leave()
+				r.opt.Step(c, "wait", time.Since(began), failure)
+			}()
+		}
+		leave()
+		leave = r.at(Doing{Waiting: w.Error(), Since: began})
 		select {
 		case <-ctx.Done():
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return fmt.Errorf("%w for %s", w, r.opt.Patience)
-			}
 			return context.Cause(ctx)
+		case <-over:
+			return fmt.Errorf("%w; for longer than %s", w, w.Patience)
 		case <-time.After(guardPause):
 		}
 	}
-}
-
-func (r *Runner) setWaiting(text string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.waiting = text
 }
 
 // timed runs a step between its hooks.
 func (run *running) timed(ctx context.Context, step string, do func() error) error {
 	run.at = step
 	began := time.Now()
+	defer run.r.at(Doing{Step: step, Since: began})()
 	err := context.Cause(ctx)
-	if err == nil {
-		err = run.r.hooks(ctx, run.c, step, false, nil)
+	if err == nil && !run.quiet {
+		err = run.r.Before(ctx, run.c, step)
 	}
 	if err == nil {
 		err = do()
 	}
-	took := time.Since(began)
-	_ = run.r.hooks(ctx, run.c, step, true, err)
-	run.r.opt.Step(run.c, step, took, err)
+	run.r.opt.Step(run.c, step, time.Since(began), err)
+	if !run.quiet {
+		run.r.After(ctx, run.c, step, err)
+	}
 	return err
 }
 
@@ -336,10 +415,13 @@ func (run *running) fail(ctx context.Context, why error) {
 		case Discard:
 			run.s.Discard()
 		case Revert:
-			if run.swapped {
-				_ = run.s.Revert(context.WithoutCancel(ctx))
-			}
-			_ = run.r.reverted(run.s.Discard) // why it is taken back is what counts
+			_ = run.r.Revert(ctx, run.c, func() (err error) {
+				if run.swapped {
+					err = run.s.Revert(context.WithoutCancel(ctx))
+				}
+				_ = run.r.reverted(run.s.Discard) // why it is taken back is what counts
+				return err
+			})
 		}
 	}
 }
@@ -366,7 +448,8 @@ func (r *Runner) Step(e Event) error {
 // other takes it back by revert, which makes the given version visible again. The
 // error is [ErrNotOnTrial] when it is not on trial any more, [ErrBusy] while another
 // change is under way, and a [*KeepError] when the journal could not be written: the
-// version that is visible is right all the same.
+// version that is visible is right all the same. Ctx ending ends the waiting for hooks
+// alone.
 func (r *Runner) Verdict(ctx context.Context, slot, change string, why error, revert func(context.Context, Version) error) error {
 	m := r.Machine()
 	switch t := m.Slot(slot).Trial; {
@@ -378,18 +461,19 @@ func (r *Runner) Verdict(ctx context.Context, slot, change string, why error, re
 		_, err := r.step(Proven{Slot: slot, At: r.opt.Now()})
 		return err
 	}
-	began := time.Now()
-	c := Change{ID: change, Kind: KindRevert, Slot: slot, From: m.Slot(slot).Live, To: m.Slot(slot).Permanent, Message: why.Error()}
-	_, kept := r.step(Misbehaved{Slot: slot, Why: why.Error(), At: r.opt.Now()})
+	c := Change{ID: change, Kind: KindRevert, Slot: slot, Trigger: "trial", Began: r.opt.Now(),
+		From: m.Slot(slot).Live, To: m.Slot(slot).Permanent, Message: why.Error()}
+	_, kept := r.step(Misbehaved{Slot: slot, Why: why.Error(), At: c.Began})
 	if kept != nil && !isKeep(kept) {
 		return kept
 	}
-	_ = r.hooks(ctx, c, "revert", false, nil) // nothing stops the way back
-	err := revert(ctx, c.To)
-	if e := r.reverted(nil); kept == nil {
-		kept = e
-	}
-	_ = r.hooks(ctx, c, "revert", true, err)
-	r.opt.Step(c, "revert", time.Since(began), err)
+	defer r.at(Doing{Step: "revert", Since: c.Began})()
+	err := r.Revert(ctx, c, func() error {
+		err := revert(context.WithoutCancel(ctx), c.To)
+		if e := r.reverted(nil); kept == nil {
+			kept = e
+		}
+		return err
+	})
 	return errors.Join(err, kept)
 }

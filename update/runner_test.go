@@ -183,7 +183,7 @@ func TestRunnerGuards(t *testing.T) {
 	r, k, _ := fixture(RunnerOptions{Patience: time.Millisecond, Facts: func() Facts { return Facts{Workers: map[string]error{"db": errors.New("down")}} }})
 	s := &fake{to: Version{Number: 2}}
 	err := r.Do(t.Context(), change("u2"), s)
-	if err == nil || !strings.Contains(err.Error(), "not healthy: db: down for 1ms") {
+	if err == nil || !strings.Contains(err.Error(), "syncing waits for workers: not healthy: db: down; for longer than 1ms") {
 		t.Error(err)
 	}
 	want(t, "did", s.did, "[prepare sync discard]")
@@ -213,7 +213,7 @@ func TestHooks(t *testing.T) {
 	}})
 	s := &fake{to: Version{Number: 2}}
 	err := r.Do(t.Context(), change("u2"), s)
-	if !errors.Is(err, stop) || err.Error() != "swap: hook swap: not on Fridays" {
+	if !errors.Is(err, stop) || err.Error() != "swap: hook swap, before swap: not on Fridays" {
 		t.Error(err)
 	}
 	want(t, "called", strings.Join(called, ", "), "all prepare false, all sync false, all swap false, swap swap false, after swap true")
@@ -224,7 +224,7 @@ func TestHooks(t *testing.T) {
 	forever := make(chan struct{})
 	defer close(forever)
 	r, _, _ = fixture(RunnerOptions{Hooks: []Hook{{Name: "slow", Step: "prepare", Timeout: time.Millisecond, Run: func(context.Context, HookCall) error { <-forever; return nil }}}})
-	if err := r.Do(t.Context(), change("u2"), &fake{}); err == nil || !strings.Contains(err.Error(), "hook slow: it has not ended within 1ms") {
+	if err := r.Do(t.Context(), change("u2"), &fake{}); err == nil || !strings.Contains(err.Error(), "hook slow, before prepare: it has not ended within 1ms") {
 		t.Error(err)
 	}
 }

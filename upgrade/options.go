@@ -40,6 +40,12 @@ type Options struct {
 	// that of the request. An error ends the upgrade. Nil accepts all.
 	Accept func(ctx context.Context, r Release, force bool) error
 
+	// Permit is asked for each upgrade once the program has passed its checks, and
+	// before anything is given to it; an error refuses it at the step "check", and is
+	// not held against the program. It may take its time, and ends when its context
+	// does. Nil permits all.
+	Permit func(ctx context.Context, r Release) error
+
 	// PIDFile names a file that holds the decimal process ID of the process that
 	// serves. A successor writes it when it has proved itself; one that could not is
 	// refused before it serves. Empty means none. Below a supervisor, which is the

@@ -213,6 +213,12 @@ func (a *attempt) run(ctx context.Context) error {
 	if err := a.check(ctx); err != nil {
 		return err
 	}
+	if a.u.opt.Permit != nil {
+		if err := a.u.opt.Permit(ctx, a.report.Release); err != nil {
+			a.ours = true
+			return err
+		}
+	}
 	a.done()
 	starting, cancel := context.WithTimeoutCause(ctx, a.u.opt.ReadyTimeout, fmt.Errorf("not ready within %s", a.u.opt.ReadyTimeout))
 	defer cancel()

@@ -218,11 +218,21 @@ func (c *checker) limits() {
 	if e := c.m.Rollout.MaxErrors; !(e > 0 && e <= 1) {
 		c.value("a share above 0 and up to 1, such as 0.05", []string{"rollout", "max_errors"}, "max_errors %g is out of range", e)
 	}
+	if p := c.m.Rollout.Patience.Std(); p < 10*time.Millisecond || p > 24*time.Hour {
+		c.value("choose 10ms to 24h", []string{"rollout", "patience"}, "a patience of %s is out of range", p)
+	}
+	c.guards()
 	if d := c.m.Limits.Depth; d < 1 || d > 100_000 {
 		c.value("allow 1 to 100000 nested calls", []string{"limits", "depth"}, "depth %d is out of range", d)
 	}
 	if b := c.m.Limits.Body; b > 1<<30 {
 		c.value("bodies are held in memory: at most 1GiB", []string{"limits", "body"}, "body %s is out of range", b)
+	}
+}
+
+func (c *checker) guards() {
+	if l := c.m.Rollout.Guards.MaxLatency.Std(); l != 0 && (l < time.Millisecond || l > time.Hour) { // the schema bounds max_load
+		c.value("choose 1ms to 1h", []string{"rollout", "guards", "max_latency"}, "a max_latency of %s is out of range", l)
 	}
 }
 

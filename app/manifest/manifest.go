@@ -88,6 +88,14 @@ type Rollout struct {
 	Trial     Duration `json:"trial,omitempty" jsonschema_description:"How long a new generation serves before it counts as proven, 10ms to 24h; default 10s. Until then the one before it is what a restart loads."`
 	Counter   int64    `json:"counter,omitempty" jsonschema:"minimum=0,description=Rollback counter, raised by hand when a return to what was before would be harmful. A version with a lower one than another that has proved itself is refused."`
 	MaxErrors float64  `json:"max_errors,omitempty" jsonschema:"minimum=0,maximum=1,default=0.5,description=Share of answers with 5xx above which a generation on trial is rolled back once it has given 20."`
+	Guards    Guards   `json:"guards,omitzero" jsonschema_description:"What a change waits for before it is written and swapped in. A rollback waits for none of it."`
+	Patience  Duration `json:"patience,omitempty" jsonschema_description:"How long a change waits for its guards before it is refused, 10ms to 24h; default 1m."`
+}
+
+// Guards are ceilings under which a change goes on; zero is none.
+type Guards struct {
+	MaxLoad    float64  `json:"max_load,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1000,description=Load average of the last minute per processor of the machine below which a change goes on. Linux only."`
+	MaxLatency Duration `json:"max_latency,omitempty" jsonschema_description:"99th percentile of the answers of the last ten seconds, of at least 20, below which a change goes on; 1ms to 1h."`
 }
 
 // Limits bound scripts and requests. Parse fills every field.
@@ -120,6 +128,7 @@ func (m *Manifest) fill() {
 	set(&m.Rollout.Keep, 20)
 	set(&m.Rollout.Trial, Duration(10e9))
 	set(&m.Rollout.MaxErrors, 0.5)
+	set(&m.Rollout.Patience, Duration(60e9))
 	d := script.DefaultLimits
 	set(&m.Limits.Time, Duration(d.Time))
 	set(&m.Limits.Memory, Size(d.Memory))

@@ -25,7 +25,7 @@ func stateDir(args []string, state string) string {
 }
 
 func newApply(e *env) *cobra.Command {
-	var state, message string
+	var state, message, hooksFile string
 	var asJSON, force, irreversible bool
 	c := &cobra.Command{
 		Use:   "apply [DIR|FILE]",
@@ -41,8 +41,12 @@ disk did not tell; then recover does. A running instance holds the history: use
 reload there.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			around, err := e.loadHooks(hooksFile, dirArg(args))
+			if err != nil {
+				return err
+			}
 			u, err := app.Apply(c.Context(), dirArg(args), app.Options{
-				Engines: engines.All(), StateDir: state, Log: slog.New(slog.DiscardHandler), Version: e.build.Version, Program: e.program,
+				Engines: engines.All(), StateDir: state, Hooks: around, Log: slog.New(slog.DiscardHandler), Version: e.build.Version, Program: e.program,
 			}, app.Change{Trigger: "apply", Who: self(), Message: message, Force: force, Irreversible: irreversible})
 			if asJSON && u.ID != "" {
 				err = errors.Join(err, printJSON(e.out, u))
@@ -62,6 +66,7 @@ reload there.`,
 	c.Flags().StringVarP(&message, "message", "m", "", "why, for the history")
 	c.Flags().BoolVar(&force, "force", false, forceHelp)
 	c.Flags().BoolVar(&irreversible, "irreversible", false, "allow a change of the data of scripts that cannot be undone")
+	c.Flags().StringVar(&hooksFile, "hooks", "", hooksUsage)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the update as JSON in place of the ack")
 	return c
 }

@@ -24,7 +24,7 @@ import (
 // runFlags are the flags of `theseus run`.
 type runFlags struct {
 	listen, admin, state, logFormat, logLevel string
-	pidFile, rendezvous                       string
+	pidFile, rendezvous, hooks                string
 	noWatch, demo, check, supervise           bool
 	poll, quiet, probation, stall             time.Duration
 	rate                                      float64
@@ -68,6 +68,7 @@ at once with status 130. SIGQUIT prints the stacks of all goroutines and goes on
 	c.Flags().DurationVar(&f.stall, "stall-timeout", 0, "with --supervise: how long a process may hang before it is killed and started anew (default 30s; negative: for ever)")
 	c.Flags().BoolVar(&f.check, checkFlag, false, "say whether this program can serve what is live, and end")
 	_ = c.Flags().MarkHidden(checkFlag)
+	c.Flags().StringVar(&f.hooks, "hooks", "", hooksUsage)
 	c.Flags().StringVar(&f.logFormat, "log-format", "auto", "auto, text or json")
 	c.Flags().StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	return c
@@ -107,6 +108,10 @@ func (e *env) run(ctx context.Context, path string, f runFlags) error {
 	if err != nil {
 		return err
 	}
+	around, err := e.loadHooks(f.hooks, path)
+	if err != nil {
+		return err
+	}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, handledSignals...) // to the very end: a late one must not change the exit status
 
@@ -119,7 +124,7 @@ func (e *env) run(ctx context.Context, path string, f runFlags) error {
 	defer settled()
 	in, err := instance.Start(starting, path, instance.Options{
 		Listen: f.listen, Admin: f.admin, Version: e.build.Version, Events: events, Process: process,
-		App: app.Options{Log: log, Program: e.program, Watch: !f.noWatch, Notice: true, Poll: f.poll, Quiet: f.quiet, StateDir: f.state},
+		App: app.Options{Log: log, Program: e.program, Watch: !f.noWatch, Notice: true, Poll: f.poll, Quiet: f.quiet, StateDir: f.state, Hooks: around},
 	})
 	if err != nil && starting.Err() != nil && ctx.Err() == nil {
 		return failure(ExitInterrupted, "", "interrupted while starting")

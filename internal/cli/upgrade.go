@@ -151,6 +151,9 @@ func checkArgs() []string {
 
 // checkUpgrade says by its status whether this program can serve what is live.
 func (e *env) checkUpgrade(ctx context.Context, path string, f runFlags) error {
+	if _, err := e.loadHooks(f.hooks, path); err != nil {
+		return err
+	}
 	tests, problems := app.CheckCurrent(ctx, path, app.Options{Engines: engines.All(), StateDir: f.state})
 	if len(problems) > 0 {
 		printProblems(e.errOut, "error", problems)

@@ -33,6 +33,7 @@ func (in *Instance) onEvent(e upgrade.Event, events *app.Events, metrics *observ
 		}
 	case "failed":
 		metrics.UpgradeFailed(outcome(e))
+		in.App.ProgramFailed(e.Err)
 		in.shareData(false) // the new process is dead
 	}
 	in.logEvent(e)

@@ -48,6 +48,12 @@ func NewProcess(opt upgrade.Options) (*Process, error) {
 	}
 	opt.Accept = p.accept
 	opt.Excused = p.excused
+	opt.Permit = func(ctx context.Context, _ upgrade.Release) error {
+		if a := p.app.Load(); a != nil {
+			return a.PermitProgram(ctx)
+		}
+		return nil
+	}
 	next := opt.OnEvent
 	opt.OnEvent = func(e upgrade.Event) {
 		p.onEvent(e)
