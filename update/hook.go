@@ -84,7 +84,7 @@ func (r *Runner) After(ctx context.Context, c Change, step string, failure error
 	if failure != nil {
 		call.Error = failure.Error()
 	}
-	if !slices.ContainsFunc(r.opt.Hooks, func(h Hook) bool { return h.fits(call) }) {
+	if !r.any(call) {
 		return
 	}
 	done := make(chan []HookReport, 1)
@@ -99,8 +99,13 @@ func (r *Runner) After(ctx context.Context, c Change, step string, failure error
 // Revert calls revert, which waits for none of the hooks around that step, and then
 // waits for them until ctx ends.
 func (r *Runner) Revert(ctx context.Context, c Change, revert func() error) error {
+	call := HookCall{Change: c, Step: "revert"}
 	before := make(chan []HookReport, 1)
-	go func() { before <- r.hooks(ctx, HookCall{Change: c, Step: "revert"}) }()
+	if r.any(call) {
+		go func() { before <- r.hooks(ctx, call) }()
+	} else {
+		before <- nil
+	}
 	began := time.Now()
 	err := revert()
 	r.opt.Step(c, "revert", time.Since(began), err)
@@ -141,6 +146,11 @@ func (r *Runner) tell(reports []HookReport) (first error) {
 		}
 	}
 	return first
+}
+
+// any reports whether a hook is for that call.
+func (r *Runner) any(call HookCall) bool {
+	return slices.ContainsFunc(r.opt.Hooks, func(h Hook) bool { return h.fits(call) })
 }
 
 // fits reports whether the hook is for that call.
