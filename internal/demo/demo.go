@@ -3,8 +3,8 @@
 // [Run] is `theseus demo`: it copies the shop, serves it, sends it traffic that
 // never retries, and performs a script of edits on its files the way a person
 // would. Then it runs the shop by `theseus run` in a process of its own, and replaces
-// that one's program: by one that works, and by broken ones. It returns a
-// [Scoreboard]. It is the acceptance test of the program too.
+// that one's program: by one that works, and by broken ones. At last it kills that
+// process in the middle of an update, and starts it again. It returns a [Scoreboard]. It is the acceptance test of the program too.
 package demo
 
 import (
@@ -65,6 +65,9 @@ type Scoreboard struct {
 	// counts above are about the app alone.
 	Upgrades *Upgrades `json:"upgrades,omitempty"`
 
+	// Crash is about a kill -9; nil where processes cannot be replaced.
+	Crash *Crash `json:"crash,omitempty"`
+
 	// Errors are what went otherwise than it should.
 	Errors []string `json:"errors,omitempty"`
 }
@@ -73,7 +76,7 @@ type Scoreboard struct {
 // misses ticks when the process does not get to run for longer than its interval:
 // they count unless the load, which runs beside it, was itself late by half of that.
 func (s *Scoreboard) OK() bool {
-	return s.Failed == 0 && s.Mixed == 0 && s.StreamsBroken == 0 && ticked(s.JobTicksLost, s.JobTicksDoubled, s.BehindMsMax) && s.Upgrades.ok() && len(s.Errors) == 0
+	return s.Failed == 0 && s.Mixed == 0 && s.StreamsBroken == 0 && ticked(s.JobTicksLost, s.JobTicksDoubled, s.BehindMsMax) && s.Upgrades.ok() && s.Crash.ok() && len(s.Errors) == 0
 }
 
 // late is how late the load is on a machine that is too busy to judge times by: half
@@ -97,6 +100,7 @@ type demo struct {
 	watch *watcher
 	board Scoreboard
 	saves []time.Duration // save → live
+	steps int             // taken
 	start time.Time
 }
 
@@ -164,15 +168,11 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	d.say("  load     16 shoppers and %d open streams that never retry\n", streamsOpen)
-	for i, step := range script {
+	for _, step := range script {
 		d.pause(ctx)
-		d.say("%2d. %s", i+1, step.does)
 		d.board.Changes++
-		if err := step.run(ctx, d); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			d.problem("step %d (%s): %v", i+1, step.does, err)
+		if err := d.perform(ctx, step.does, func(ctx context.Context) error { return step.run(ctx, d) }); err != nil {
+			return err
 		}
 	}
 	d.pause(ctx)
@@ -183,6 +183,17 @@ func (d *demo) run(ctx context.Context) error {
 		d.problem("load: %v", err)
 	}
 	d.count(ctx)
+	return ctx.Err()
+}
+
+// perform takes the next step. What goes wrong in it is noted; the error is that of a
+// demo that is to end.
+func (d *demo) perform(ctx context.Context, does string, run func(context.Context) error) error {
+	d.steps++
+	d.say("%2d. %s", d.steps, does)
+	if err := run(ctx); err != nil && ctx.Err() == nil {
+		d.problem("step %d (%s): %v", d.steps, does, err)
+	}
 	return ctx.Err()
 }
 
@@ -294,6 +305,9 @@ func (d *demo) summary() {
 			b.Upgraded+u.Refused+u.RolledBack, b.Upgraded, u.ServingMs, u.Refused, u.RolledBack, thousands(u.Requests), u.Failed, u.LatencyMsP95)
 		d.say("  %d of %d idle connections moved · %d streams came back within %.0f ms · %d job ticks, %d lost, %d doubled",
 			u.Moved, u.Connections, u.StreamsReturned, u.StreamAwayMsMax, u.JobTicks, u.JobTicksLost, u.JobTicksDoubled)
+	}
+	if c := b.Crash; c != nil {
+		d.say("  killed before the %s of an update: gen %d back within %.0f ms, carts kept; the same again became gen %d", c.Step, c.Generation, c.AwayMs, c.AppliedNow)
 	}
 	if behind := max(b.BehindMsMax, b.behindUpgrades()); behind >= late.Seconds()*1e3 {
 		d.say("  this machine is busy: the load itself was up to %.0f ms late, and ticks that a job lost are not held against it", behind)

@@ -50,6 +50,9 @@ func TestDemo(t *testing.T) {
 		u.Connections != 32 || u.Moved != 32 || u.StreamsReturned < 25 || u.StreamAwayMsMax <= 0 || u.JobTicks < 2 {
 		t.Errorf("upgrades %+v\n%s", u, out.String())
 	}
+	if c := b.Crash; c == nil || c.Generation < 1 || c.AwayMs <= 0 || !c.CartKept || c.AppliedNow <= c.Generation {
+		t.Errorf("crash %+v\n%s", c, out.String())
+	}
 }
 
 // Who has seen enough may stop it at any moment; no process is left.
@@ -58,7 +61,7 @@ func TestInterrupted(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("processes cannot be replaced on Windows")
 	}
-	for _, at := range []string{"\n  pid  ", "\n 9. ", "on probation"} {
+	for _, at := range []string{"\n  pid  ", "\n 9. ", "on probation", "killed: the update"} {
 		t.Run(strings.TrimSpace(at), func(t *testing.T) {
 			t.Parallel()
 			tmp := t.TempDir()

@@ -76,6 +76,9 @@ func (d *demo) upgrades(ctx context.Context, root string) error {
 		return err
 	}
 	err := a.underLoad(ctx)
+	if err == nil {
+		err = a.perform(ctx, "kill -9 in the middle of an update: the carts get their currency again", a.crash)
+	}
 	if e := a.service.stop(); e != nil && err == nil {
 		d.problem("%v", e)
 	}
@@ -99,20 +102,32 @@ func (a *act) begin(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	adminAddress := orDefault(a.opt.Admin, "127.0.0.1:0")
-	if adminAddress == "off" {
-		adminAddress = "127.0.0.1:0"
-	}
-	a.service, err = startService(ctx, a.program, a.dir, "--listen", orDefault(a.opt.Listen, "127.0.0.1:0"), "--admin", adminAddress,
-		"--probation", probation.String(), "--log-format", "json")
-	if err != nil {
+	if err := a.serve(ctx); err != nil {
 		return err
 	}
-	a.pid = a.service.cmd.Process.Pid
 	a.say("\n  And now the program itself: theseus run, with the files as they are")
 	a.say("  pid      %d, release %s", a.pid, digest[:12])
 	a.say("  app      %s", a.service.url)
 	a.say("  console  %s", a.service.console())
+	return nil
+}
+
+// serve starts theseus run.
+func (a *act) serve(ctx context.Context) error {
+	hooks, err := a.hooks()
+	if err != nil {
+		return err
+	}
+	adminAddress := orDefault(a.opt.Admin, "127.0.0.1:0")
+	if adminAddress == "off" {
+		adminAddress = "127.0.0.1:0"
+	}
+	s, err := startService(ctx, a.program, a.dir, "--listen", orDefault(a.opt.Listen, "127.0.0.1:0"), "--admin", adminAddress,
+		"--probation", probation.String(), "--log-format", "json", "--hooks", hooks)
+	if err != nil {
+		return err
+	}
+	a.service, a.pid = s, s.cmd.Process.Pid
 	return nil
 }
 
@@ -148,7 +163,7 @@ func (a *act) steps(ctx context.Context) error {
 		return err
 	}
 	a.say("  load     16 visitors who only look, %d idle connections and %d open streams; nobody retries\n", len(a.kept), streamsOpen)
-	for i, step := range []struct {
+	for _, step := range []struct {
 		does string
 		run  func(context.Context) error
 	}{
@@ -157,13 +172,8 @@ func (a *act) steps(ctx context.Context) error {
 		{"a program that dies once it has begun to serve (kill -9)", a.die},
 	} {
 		a.rest(ctx)
-		number := len(script) + i + 1
-		a.say("%2d. %s", number, step.does)
-		if err := step.run(ctx); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			a.problem("step %d (%s): %v", number, step.does, err)
+		if err := a.perform(ctx, step.does, step.run); err != nil {
+			return err
 		}
 	}
 	a.rest(ctx)
