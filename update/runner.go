@@ -372,8 +372,9 @@ func (r *Runner) await(ctx context.Context, c Change, try func() (patience time.
 				r.opt.Step(c, "wait", time.Since(began), failure)
 			}()
 		}
-		leave()
+		before := leave
 		leave = r.at(Doing{Waiting: w.Error(), Since: began})
+		before() // at no time it is seen not to wait
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)

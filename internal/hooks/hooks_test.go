@@ -268,7 +268,7 @@ func TestCallFails(t *testing.T) {
 			w.WriteHeader(503)
 			fmt.Fprint(w, "try\nlater")
 		case "/redirect":
-			http.Redirect(w, r, "/redirected", 307)
+			http.Redirect(w, r, "/redirected", http.StatusTemporaryRedirect)
 		case "/redirected":
 			asked++
 		case "/huge":
