@@ -50,6 +50,8 @@ func get[T any](f *fakeApp, part func(*fakeApp) T) T {
 
 func (f *fakeApp) Events() *app.Events { return &f.events }
 
+func (f *fakeApp) Doing() app.Doing { return app.Doing{} }
+
 func (f *fakeApp) Status() app.Status {
 	return get(f, func(f *fakeApp) app.Status {
 		s := f.status
