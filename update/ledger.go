@@ -340,6 +340,9 @@ func (l *Ledger) append(r Record, sync bool) error {
 		delete(l.pending, name)
 	}
 	for _, f := range r.Files {
+		if _, waits := l.pending[f.Name]; !waits {
+			continue // a checkpoint has made it durable: it must not be touched again
+		}
 		if err := l.put(f); err != nil {
 			return err
 		}
