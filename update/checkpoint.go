@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/theseus-run/theseus/internal/disk"
 )
@@ -44,7 +45,6 @@ func (l *Ledger) checkpoint(r Record) error {
 	l.seq++
 	l.durable = l.seq
 	clear(l.pending)
-	clear(l.suspect)
 	clear(l.emptied)
 	l.untold = nil
 	if settled {
@@ -55,25 +55,48 @@ func (l *Ledger) checkpoint(r Record) error {
 	return err
 }
 
-// syncPending makes the files durable that the journal brings along, then their
-// names. What a sync has failed for is written anew next time: the system may have
-// forgotten it, and a second sync would succeed all the same.
+// syncPending makes the files durable that the journal brings along, and their names:
+// what lies deeper first and whole, for what lies above may be a list of it. What a
+// sync has failed for is written anew next time: the system may have forgotten it, and
+// a second sync would succeed all the same.
 func (l *Ledger) syncPending() error {
+	depth := func(name string) int { return strings.Count(name, "/") }
+	names := sortedNames(l.pending)
+	slices.SortStableFunc(names, func(a, b string) int { return depth(b) - depth(a) })
+	for len(names) > 0 {
+		end := slices.IndexFunc(names, func(name string) bool { return depth(name) < depth(names[0]) })
+		if end < 0 {
+			end = len(names)
+		}
+		if err := l.syncFiles(names[:end]); err != nil {
+			return err
+		}
+		names = names[end:]
+	}
+	for _, dir := range sortedNames(l.emptied) { // while the journal says so they are removed again
+		if _, err := l.opt.FS.Lstat(dir); err != nil {
+			continue
+		}
+		if err := l.opt.FS.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	if len(l.pending) == 0 {
+		return nil
+	}
+	return l.opt.FS.SyncDir(".")
+}
+
+// syncFiles makes files durable, and the folders that they lie in but for the topmost.
+func (l *Ledger) syncFiles(names []string) error {
 	dirs := map[string][]string{} // with the files in them and below
-	for _, name := range sortedNames(l.pending) {
+	for _, name := range names {
 		if err := l.secure(l.pending[name]); err != nil {
 			l.suspect[name] = true
 			return err
 		}
-		for dir := path.Dir(name); ; dir = path.Dir(dir) {
-			if dirs[dir] = append(dirs[dir], name); dir == "." {
-				break
-			}
-		}
-	}
-	for _, dir := range sortedNames(l.emptied) { // while the journal says so they are removed again
-		if _, err := l.opt.FS.Lstat(dir); err == nil && dirs[dir] == nil {
-			dirs[dir] = []string{}
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			dirs[dir] = append(dirs[dir], name)
 		}
 	}
 	for _, dir := range sortedNames(dirs) {

@@ -270,20 +270,24 @@ func (l *Ledger) Brings(name string) bool {
 	return ok
 }
 
-// Forget makes the journal bring files along no more, by beginning it anew. What the
-// disk has of them is the caller's to remove.
-func (l *Ledger) Forget(names []string) error {
+// Forget makes the journal bring files along no more once it is begun anew, and
+// reports whether it did. What the disk has of them is the caller's to remove.
+func (l *Ledger) Forget(names []string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return errLedgerClosed
-	}
 	brought := len(l.pending)
 	for _, name := range names {
 		delete(l.pending, name)
 	}
-	if len(l.pending) == brought {
-		return nil
+	return len(l.pending) < brought
+}
+
+// Renew begins the journal anew.
+func (l *Ledger) Renew() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return errLedgerClosed
 	}
 	return l.checkpoint(Record{At: l.opt.Now(), Machine: l.m})
 }

@@ -134,8 +134,10 @@ func (s *Store) Repair() error {
 	if err != nil {
 		return err
 	}
-	if err := l.Forget(names); err != nil { // it would write them again
-		return err
+	if l.Forget(names) { // it would write them again
+		if err := l.Renew(); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -166,6 +166,7 @@ func (s *Store) dropUnfinished() {
 		if slices.Contains(needed, n) || !slices.ContainsFunc(s.records[n].Files, missing) || s.fs.Remove(recordName(n)) != nil {
 			return
 		}
+		s.ledger.Forget([]string{recordName(n)})
 		s.forget(n)
 	}
 }

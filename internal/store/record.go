@@ -152,16 +152,17 @@ func (s *Store) Drop(n int) {
 	if err != nil {
 		return
 	}
-	brought := l.Brings(recordName(n)) // asked for without s.mu, which its lock comes before
+	s.mu.Lock()
+	names := s.discard(n)
+	s.mu.Unlock() // the ledger's lock comes before
+	brought := l.Forget(names)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	names := s.discard(n)
-	if brought { // a commit failed: the journal may have it all the same, and writes it again
+	if brought { // a commit failed: the journal may have it all the same, and write it again
 		s.owe(names)
-		return
 	}
 	// The record must not come back without its objects, as a loss of power may have it.
-	if s.fs.Remove(names[0]) == nil && s.fs.SyncDir("generations") != nil {
+	if s.fs.Remove(names[0]) == nil && s.fs.SyncDir("generations") != nil || brought {
 		return
 	}
 	for _, name := range names[1:] {
