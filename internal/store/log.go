@@ -23,6 +23,7 @@ const (
 type logFile struct {
 	file disk.File
 	size int64
+	torn bool // there may be something behind size
 }
 
 func (l *logFile) close() error {
@@ -118,8 +119,14 @@ func (s *Store) appendLine(log string, line []byte) error {
 	if err != nil {
 		return err
 	}
+	if l.torn {
+		if err := l.file.Truncate(l.size); err != nil {
+			return err
+		}
+		l.torn = false
+	}
 	if _, err = l.file.Write(line); err != nil {
-		l.file.Truncate(l.size)
+		l.torn = l.file.Truncate(l.size) != nil
 		return err
 	}
 	l.size += int64(len(line))
@@ -168,7 +175,7 @@ func (s *Store) startLog(l *logFile, name string) error {
 		_ = f.Close()
 		return err
 	}
-	l.file, l.size = f, size
+	l.file, l.size, l.torn = f, size, false
 	return nil
 }
 
