@@ -446,7 +446,13 @@ func (l *Ledger) Close() error {
 	l.closed = true
 	var err error
 	if l.file != nil || len(l.m.Slots) > 0 { // without a file the first record has failed
-		err = l.checkpoint(Record{At: l.opt.Now(), Machine: l.m, End: true})
+		r := Record{At: l.opt.Now(), Machine: l.m, End: true}
+		if l.m.at() == Idle && l.opt.Garbage != nil {
+			r.Removed = l.opt.Garbage(l.m.Clone())
+		}
+		if err = l.checkpoint(r); err == nil {
+			l.remove(r.Removed)
+		}
 		if l.file != nil {
 			err = errors.Join(err, l.file.Close())
 		}

@@ -158,11 +158,14 @@ func (s *Store) Drop(n int) {
 	brought := l.Forget(names)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if brought { // a commit failed: the journal may have it all the same, and write it again
+	// A commit failed: the journal may have it all the same, and write it again. Or a
+	// record that is still to be removed has such an object.
+	later := brought || len(s.owed) > 0
+	if later {
 		s.owe(names)
 	}
 	// The record must not come back without its objects, as a loss of power may have it.
-	if s.fs.Remove(names[0]) == nil && s.fs.SyncDir("generations") != nil || brought {
+	if s.fs.Remove(names[0]) == nil && s.fs.SyncDir("generations") != nil || later {
 		return
 	}
 	for _, name := range names[1:] {
