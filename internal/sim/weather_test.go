@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -102,10 +103,10 @@ func (f *faulty) refuse(op, name string, err error) error {
 	return disk.Failed(op, name, err)
 }
 
-// sync lets a sync fail, and what it was about be forgotten. Of two kinds of folders
-// it is left out, because nothing helps against it: where folders are made (a name of
-// one in use cannot be made anew), and where records are removed (a removal that the
-// disk has forgotten cannot be repeated).
+// sync lets a sync fail, and what it was about be forgotten. Of some folders it is
+// left out, because nothing helps against it: where a name is in use that cannot be
+// made anew, of a folder or of a log, and where records are removed, for a removal that
+// the disk has forgotten cannot be repeated.
 func (f *faulty) sync(name string, folder bool, do func() error) error {
 	return f.change("sync", name, func() error {
 		if (!folder || !final(name)) && f.one(f.w.wx.syncs) {
@@ -122,7 +123,9 @@ func (f *faulty) sync(name string, folder bool, do func() error) error {
 	})
 }
 
-func final(name string) bool { return name == "." || name == "objects" || name == "generations" }
+func final(name string) bool {
+	return slices.Contains([]string{".", "objects", "generations", "log"}, name)
+}
 
 // read does an operation that reads.
 func (f *faulty) read(op, name string, do func() error) error {

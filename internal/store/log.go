@@ -343,6 +343,8 @@ func parseLines(data []byte, whole bool) []json.RawMessage {
 		if !ok {
 			return out
 		}
+		// A hole that the disk has left in place of the lines before has no end.
+		line = line[bytes.LastIndexByte(line, 0)+1:]
 		if len(line) > 0 && json.Valid(line) {
 			out = append(out, line)
 		}

@@ -154,3 +154,11 @@ func TestLogsOfAKilledProcess(t *testing.T) {
 		t.Errorf("%d lines (%v)", lines, err)
 	}
 }
+
+// A line behind a hole that the disk has left is read.
+func TestLineBehindAHole(t *testing.T) {
+	got := parseLines([]byte("1\n{\"torn\x00\x00\x00{\"b\":2}\n\x00\x00\n3\n"), true)
+	if text := fmt.Sprintf("%s", got); text != `[1 {"b":2} 3]` {
+		t.Errorf("lines %s", text)
+	}
+}
