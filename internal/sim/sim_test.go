@@ -26,7 +26,7 @@ func TestSimulation(t *testing.T) {
 	case testing.Short():
 		n = 100
 	default:
-		n = 150
+		n = 400
 	}
 	var done atomic.Uint64
 	var wg sync.WaitGroup
