@@ -185,7 +185,8 @@ type attempt struct {
 	frozen  bool              // the pools are
 	ours    bool              // what went wrong is not the new program's doing
 	given   bool              // the new process may have something of this one
-	served  bool              // the new process has been let loose
+	ordered bool              // it may serve as soon as it is ready
+	served  bool              // it has been let loose
 }
 
 // begin notes the step that follows.
@@ -382,7 +383,27 @@ func (a *attempt) hello(ctx context.Context) error {
 		}
 	}
 	a.next.release = a.report.Release
+	return a.orderAhead(ctx)
+}
+
+// orderAhead gives the order to serve before the new process is ready, where nothing
+// is left to be done here in between: it saves the time of an answer.
+func (a *attempt) orderAhead(ctx context.Context) error {
+	if !a.given || a.u.opt.KeepSockets || a.u.ownsAnything() {
+		return nil
+	}
+	a.ordered = true
+	if err := a.next.link.Send(wire.Serve{}); err != nil {
+		return a.broken(ctx, err)
+	}
 	return nil
+}
+
+// ownsAnything reports whether there is something to give up for a successor.
+func (u *Upgrader) ownsAnything() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.singletons) > 0 || len(u.pools) > 0
 }
 
 func (a *attempt) greet(ctx context.Context) (theirs wire.Hello, err error) {
@@ -458,6 +479,7 @@ func (a *attempt) ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.served = a.ordered
 	a.next.sockets, a.next.heartbeat = ready.Sockets, heartbeat(ready.Heartbeat)
 	a.report.Dropped = a.u.dropped(a.next)
 	if len(a.report.Dropped) == 0 {
@@ -501,8 +523,10 @@ func (a *attempt) release(ctx context.Context) (err error) {
 // serve lets the successor loose, and stops accepting only when it accepts.
 func (a *attempt) serve(ctx context.Context) error {
 	a.served = true
-	if err := a.next.link.Send(wire.Serve{Singletons: a.states}); err != nil {
-		return a.broken(ctx, err)
+	if !a.ordered {
+		if err := a.next.link.Send(wire.Serve{Singletons: a.states}); err != nil {
+			return a.broken(ctx, err)
+		}
 	}
 	if _, err := await[wire.Serving](ctx, a.next, "word that it serves"); err != nil {
 		return err
@@ -524,7 +548,7 @@ func (a *attempt) undo(why error, givenUp bool) error {
 	case a.guest != nil && !a.given:
 		a.next.dismiss(why)
 	default:
-		a.next.giveUp(why, a.served)
+		a.next.giveUp(why, a.served || a.ordered)
 		if n := killMarked(a.mark); n > 0 {
 			why = fmt.Errorf("%w (%d processes that it left behind were killed)", why, n)
 		}

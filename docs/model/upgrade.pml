@@ -284,7 +284,10 @@ end_rest:               false
 		:: AWAIT(Hello); PREPARE
 		:: PREPARE; AWAIT(Hello)
 		fi;
-		AWAIT(Ready);
+		if
+		:: AWAIT(Ready)
+		:: del(own, me); TELL(Serve); AWAIT(Ready); goto ordered /* with nothing to give up: at once */
+		fi;
 #ifdef PAUSE_EARLY
 		atomic { del(acc, me); check() };
 #endif
@@ -295,6 +298,7 @@ end_rest:               false
 		del(own, me);
 		TELL(Serve);
 #endif
+ordered:
 #ifdef WAIT_FOREVER
 		up[k]?Serving;
 #else

@@ -78,7 +78,8 @@ type Ready struct {
 	Heartbeat time.Duration `json:"heartbeat"`
 }
 
-// Serve tells the successor to accept. It owns the singletons from here on.
+// Serve tells the successor to accept, once it is ready: it may come before that,
+// from a process that owns nothing. It owns the singletons from here on.
 type Serve struct {
 	// Singletons has the last state of each singleton by name. All states
 	// together must fit a frame: about 700 KiB.
