@@ -35,7 +35,7 @@ race:
 ## full: what the race detector makes too slow or cannot run, and the demo as a user runs it
 full:
 	$(GO) test -timeout 20m ./internal/sim ./internal/cli ./internal/demo ./internal/evalunit ./sandbox ./script/js
-	$(GO) test -run 'Full$$' -timeout 20m ./app
+	$(GO) test -run 'Full$$|^TestStateKilled' -timeout 20m ./app
 	$(GO) run ./cmd/theseus demo --fast
 
 ## modules: what has a go.mod of its own
