@@ -58,38 +58,3 @@ func queuedTime(pid int) (sum time.Duration) {
 	}
 	return sum
 }
-
-// killMarked kills all processes that carry the mark, and returns how many there
-// were: those in whose environment it was when they began, see proc_pid_environ(5).
-// It gives up when new ones come as fast as they are killed.
-func killMarked(mark string) int {
-	if mark == "" {
-		return 0
-	}
-	const rounds = 20
-	variable := []byte("\x00" + markVariable + "=" + mark + "\x00")
-	seen := map[int]bool{}
-	for range rounds {
-		found := 0
-		names, err := filepath.Glob("/proc/[0-9]*/environ")
-		if err != nil {
-			return len(seen)
-		}
-		for _, name := range names {
-			text, err := os.ReadFile(name)
-			if err != nil || !bytes.Contains(append([]byte{0}, text...), variable) {
-				continue
-			}
-			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-			if err != nil || pid == os.Getpid() || unix.Kill(pid, unix.SIGKILL) != nil {
-				continue
-			}
-			found++
-			seen[pid] = true
-		}
-		if found == 0 {
-			break
-		}
-	}
-	return len(seen)
-}

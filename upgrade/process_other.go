@@ -12,6 +12,3 @@ func residentMemory(int) int64 { return 0 }
 
 // queuedTime is not known here.
 func queuedTime(int) time.Duration { return 0 }
-
-// killMarked finds no processes: their environment is not known here.
-func killMarked(string) int { return 0 }

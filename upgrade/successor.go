@@ -2,8 +2,6 @@ package upgrade
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -39,13 +37,6 @@ const variable = "THESEUS_UPGRADE_FD"
 
 // markVariable tells the processes of one successor from all others: they inherit it.
 const markVariable = "THESEUS_UPGRADE_MARK"
-
-// newMark returns a text that nobody has used.
-func newMark() string {
-	b := make([]byte, 8)
-	_, _ = rand.Read(b) // it never fails
-	return hex.EncodeToString(b)
-}
 
 // pathVariable names the file that the successor was started from: its own first
 // argument may be relative to a directory that is no longer the working one.

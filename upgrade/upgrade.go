@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/theseus-run/theseus/internal/executable"
+	"github.com/theseus-run/theseus/internal/marked"
 	"github.com/theseus-run/theseus/upgrade/internal/wire"
 )
 
@@ -353,7 +354,7 @@ func (a *attempt) start(ctx context.Context) error {
 	if a.guest != nil {
 		return nil
 	}
-	a.mark = newMark()
+	a.mark = marked.New()
 	next, err := a.u.start(ctx, a.report.Release.Path, a.mark)
 	if err != nil {
 		return err
@@ -549,7 +550,7 @@ func (a *attempt) undo(why error, givenUp bool) error {
 		a.next.dismiss(why)
 	default:
 		a.next.giveUp(why, a.served || a.ordered)
-		if n := killMarked(a.mark); n > 0 {
+		if n := marked.Kill(markVariable, a.mark); n > 0 {
 			why = fmt.Errorf("%w (%d processes that it left behind were killed)", why, n)
 		}
 	}

@@ -3,7 +3,6 @@ package hooks
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/theseus-run/theseus/internal/marked"
 	"github.com/theseus-run/theseus/sandbox"
 	"github.com/theseus-run/theseus/update"
 )
@@ -44,7 +44,7 @@ const mark = "THESEUS_HOOK_ID"
 // Nothing that it started is left then: its process group is killed, and on Linux
 // whatever left the group.
 func (c command) run(ctx context.Context, call update.HookCall) error {
-	id := rand.Text()
+	id := marked.New()
 	body, err := json.Marshal(call)
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func (c command) run(ctx context.Context, call update.HookCall) error {
 	r, err := sandbox.Run(ctx, sandbox.Spec{
 		Path: c.path, Args: c.args, Dir: c.dir, Env: append(environment(call), mark+"="+id), Stdin: append(body, '\n'), MaxOutput: maxOutput,
 	})
-	killMarked(id)
+	marked.Kill(mark, id)
 	if err != nil {
 		return err
 	}
